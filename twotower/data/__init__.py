@@ -1,0 +1,1 @@
+"""Raw events and tables become a validated, frozen `Dataset`, splits and batches."""

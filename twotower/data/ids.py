@@ -1,0 +1,93 @@
+"""`IdMap`: the only place where the caller's ids become row numbers and back."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from twotower.errors import BadInput, UnknownId
+from twotower.types import Array, Ids
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdMap:
+    """External ids (any string or int) to internal ids (0..n-1) and back.
+
+    Attributes:
+        external: distinct external ids; the position is the internal id. dtype int64 or object (str). Shape [n].
+        what: "user" or "item", for messages.
+    """
+
+    external: Array
+    what: str
+    _index: pd.Index
+
+    @classmethod
+    def of(cls, external: Iterable[Any], what: str) -> Self:
+        """Numbers the ids in the given order.
+
+        Raises:
+            BadInput: an id stands twice or is missing.
+        """
+        index = pd.Index(external if isinstance(external, np.ndarray) else np.asarray(list(external)))
+        values = index.to_numpy() if index.dtype.kind in "iu" else index.astype(str).to_numpy(dtype=object)
+        if index.hasnans:
+            raise BadInput(f"{what} id at position {int(index.isna().argmax())} is missing; give every {what} an id")
+        index = pd.Index(values)
+        if not index.is_unique:
+            twice = index[index.duplicated()][0]
+            raise BadInput(f"{what} id {twice!r} stands twice; keep one row per {what}")
+        return cls(values.astype(np.int64) if values.dtype.kind in "iu" else values, what, index)
+
+    def __len__(self) -> int:
+        return len(self.external)
+
+    def __contains__(self, external: object) -> bool:
+        return bool(self._index.isin([self._cast(external)])[0])
+
+    def to_internal(self, external: Iterable[Any], *, unknown: int | None = None) -> Ids:
+        """Internal ids of the given external ids; text such as "42" finds the int id 42.
+
+        Args:
+            external: external ids. Shape [n].
+            unknown: stands for an id that is not in the map; None refuses such an id.
+
+        Raises:
+            UnknownId: an id is not in the map and `unknown` is None.
+        """
+        wanted = external if isinstance(external, np.ndarray) else [self._cast(e) for e in external]
+        found = self._index.get_indexer(pd.Index(wanted)).astype(np.int64)
+        if unknown is None and (found < 0).any():
+            bad = list(wanted)[int((found < 0).argmax())]
+            raise UnknownId(
+                f"{self.what} {bad!r} is not in the data set ({len(self)} {self.what}s, e.g. {self._some()})"
+            )
+        return np.where(found < 0, -1 if unknown is None else unknown, found)
+
+    def to_external(self, internal: Array) -> Array:
+        """External ids of internal ids 0..n-1."""
+        return self.external[internal]
+
+    def _some(self) -> str:
+        return ", ".join(str(e) for e in self.external[:3])
+
+    def _cast(self, external: object) -> object:
+        if self.external.dtype.kind not in "iu":
+            return str(external)
+        try:
+            return int(str(external))
+        except ValueError:
+            return external
+
+    def save(self, path: Path) -> None:
+        """One Parquet column."""
+        pd.DataFrame({"external": pd.Series(self.external)}).to_parquet(path)
+
+    @classmethod
+    def load(cls, path: Path, what: str) -> Self:
+        """Reads what `save` wrote."""
+        column = pd.read_parquet(path)["external"]
+        return cls.of(column.to_numpy() if column.dtype.kind in "iu" else column.to_numpy(dtype=object), what)

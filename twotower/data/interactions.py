@@ -1,0 +1,144 @@
+"""`Interactions`: who touched what, when, how; validated when made, frozen, one array a column."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from twotower.errors import BadInput
+from twotower.types import Array, Bools, Ids, Ragged, Times
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interactions:
+    """Events sorted by user, then time, then their order in the source. 21 bytes an event.
+
+    Attributes:
+        user: internal user id, int32. Shape [E].
+        item: internal item id, int32. Shape [E].
+        time: seconds since the epoch, int64. Shape [E].
+        kind: position in `kinds`, int8. Shape [E].
+        value: rating, play count, … ; 1 where the source has none, float32. Shape [E].
+        kinds: names of the event kinds, e.g. ("view", "save", "contact").
+        n_users: size of the user id space.
+        n_items: size of the item id space.
+    """
+
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    time: Times
+    kind: NDArray[np.int8]
+    value: NDArray[np.float32]
+    kinds: tuple[str, ...]
+    n_users: int
+    n_items: int
+
+    def __post_init__(self) -> None:
+        n = len(self.user)
+        if not all(len(a) == n for a in (self.item, self.time, self.kind, self.value)):
+            raise BadInput("Interactions: user, item, time, kind and value must have one entry per event")
+        for name, column, size in (
+            ("user", self.user, self.n_users),
+            ("item", self.item, self.n_items),
+            ("kind", self.kind, len(self.kinds)),
+        ):
+            if n and (int(column.min()) < 0 or int(column.max()) >= size):
+                bad = int(((column < 0) | (column >= size)).argmax())
+                raise BadInput(f"Interactions: {name} {column[bad]} of event {bad} is outside 0..{size - 1}")
+        if not np.isfinite(self.value).all():
+            bad = int((~np.isfinite(self.value)).argmax())
+            raise BadInput(f"Interactions: value {self.value[bad]} of event {bad} is not a finite number")
+        if n and bool(((np.diff(self.user) < 0) | ((np.diff(self.user) == 0) & (np.diff(self.time) < 0))).any()):
+            raise BadInput("Interactions: events must be sorted by user and time; use Interactions.of")
+
+    @classmethod
+    def of(
+        cls,
+        user: Array,
+        item: Array,
+        time: Array,
+        *,
+        kind: Array | None = None,
+        value: Array | None = None,
+        kinds: tuple[str, ...] = ("event",),
+        n_users: int,
+        n_items: int,
+    ) -> Self:
+        """Sorts columns in source order; ties in time keep that order."""
+        order = np.lexsort((np.asarray(time), np.asarray(user)))
+        kind = np.zeros(len(order), np.int8) if kind is None else np.asarray(kind)
+        value = np.ones(len(order), np.float32) if value is None else np.asarray(value)
+        return cls(
+            np.asarray(user)[order].astype(np.int32),
+            np.asarray(item)[order].astype(np.int32),
+            np.asarray(time)[order].astype(np.int64),
+            kind[order].astype(np.int8),
+            value[order].astype(np.float32),
+            kinds,
+            n_users,
+            n_items,
+        )
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def offsets(self) -> Ids:
+        """Events of user u are rows offsets[u]:offsets[u + 1]. Shape [n_users + 1]."""
+        return np.searchsorted(self.user, np.arange(self.n_users + 1))
+
+    def by_user(self) -> Ragged:
+        """Item ids of every user, oldest first. n_users rows."""
+        return Ragged(self.item.astype(np.int64), self.offsets)
+
+    def where(self, mask: Bools | Array) -> "Interactions":
+        """The events that a boolean mask, or rising event numbers, choose."""
+        columns: dict[str, Any] = {
+            name: getattr(self, name)[mask] for name in ("user", "item", "time", "kind", "value")
+        }
+        return Interactions(**columns, kinds=self.kinds, n_users=self.n_users, n_items=self.n_items)
+
+    def concat(self, other: "Interactions") -> "Interactions":
+        """Both, sorted again; at equal times the events of `self` come first."""
+        if (self.kinds, self.n_users, self.n_items) != (other.kinds, other.n_users, other.n_items):
+            raise BadInput("Interactions.concat: both sides must share kinds and id spaces")
+        joined = {
+            n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("user", "item", "time", "kind", "value")
+        }
+        return Interactions.of(**joined, kinds=self.kinds, n_users=self.n_users, n_items=self.n_items)
+
+    def pair_keys(self) -> Ids:
+        """One number per event: user * n_items + item. Shape [E]."""
+        return self.user.astype(np.int64) * self.n_items + self.item
+
+    def unique_pairs(self) -> "Interactions":
+        """The first event of every user-item pair."""
+        first = np.unique(self.pair_keys(), return_index=True)[1]
+        return self.where(np.sort(first))
+
+    def item_counts(self) -> Ids:
+        """Events per item. Shape [n_items]."""
+        return np.bincount(self.item, minlength=self.n_items)
+
+    def save(self, path: Path) -> None:
+        """One Parquet file; names and sizes go into its metadata."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)[:5]}
+        meta = {"kinds": "\n".join(self.kinds), "n_users": str(self.n_users), "n_items": str(self.n_items)}
+        pq.write_table(pa.table(columns).replace_schema_metadata(meta), path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote."""
+        table = pq.read_table(path)
+        meta = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        columns = {name: table[name].to_numpy() for name in ("user", "item", "time", "kind", "value")}
+        return cls(
+            **columns,
+            kinds=tuple(meta["kinds"].split("\n")),
+            n_users=int(meta["n_users"]),
+            n_items=int(meta["n_items"]),
+        )

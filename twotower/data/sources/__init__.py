@@ -1,0 +1,1 @@
+"""One file a data set: publishers' files in, `Dataset` out."""

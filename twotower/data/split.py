@@ -1,0 +1,118 @@
+"""`Split` and `Holdout`: what a model may learn from, what it is asked, and what counts as right."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from twotower.data.dataset import Dataset
+from twotower.data.interactions import Interactions
+from twotower.errors import BadInput, LeakError
+from twotower.types import Ids, Queries, Ragged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Holdout:
+    """One examination: the histories that are shown and the later events that should be recommended.
+
+    Attributes:
+        history: events that the recommender may see when asked.
+        target: events that it should foresee; pairs already in `history` are removed when made.
+        at: the moment of asking, seconds since the epoch; nothing in `history` is later.
+    """
+
+    history: Interactions
+    target: Interactions
+    at: int
+
+    @classmethod
+    def of(cls, history: Interactions, target: Interactions, at: int) -> "Holdout":
+        """Drops known positives and repeated pairs from the target."""
+        new = ~np.isin(target.pair_keys(), history.pair_keys())
+        return cls(history, target.where(new).unique_pairs(), at)
+
+    def users(self) -> Ids:
+        """Users with at least one target, rising."""
+        return np.unique(self.target.user).astype(np.int64)
+
+    def queries(self) -> Queries:
+        """One query per user with a target: history shown, known positives excluded."""
+        users = self.users()
+        return Queries.of(users, self.history.by_user().take(users))
+
+    def relevant(self) -> Ragged:
+        """Target items of each query's user, in the order of `users()`."""
+        return self.target.by_user().take(self.users())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Train, validation and test of one data set.
+
+    Attributes:
+        dataset: users, catalogue and all events.
+        train: what models learn from.
+        validation: for early stopping and tuning.
+        test: for the final figures only.
+        name: how the split was made, e.g. "leave_last(n=1)".
+        ordered_by_time: False for random splits, whose histories are not older than their targets.
+    """
+
+    dataset: Dataset
+    train: Interactions
+    validation: Holdout
+    test: Holdout
+    name: str
+    ordered_by_time: bool = True
+
+    def __post_init__(self) -> None:
+        if not len(self.train):
+            raise BadInput(f"split {self.name}: no training events; choose an earlier or later cut")
+        for part in ("validation", "test"):
+            holdout: Holdout = getattr(self, part)
+            if np.isin(holdout.target.pair_keys(), holdout.history.pair_keys()).any():
+                raise LeakError(f"split {self.name}: a {part} pair is already in the {part} history; use Holdout.of")
+        self._refuse_leaks()
+
+    def _refuse_leaks(self) -> None:
+        learnt = self.train.pair_keys()
+        for part, holdout in (("validation", self.validation), ("test", self.test)):
+            leaked = np.isin(holdout.target.pair_keys(), learnt)
+            if leaked.any():
+                user, item = holdout.target.user[leaked.argmax()], holdout.target.item[leaked.argmax()]
+                raise LeakError(f"split {self.name}: {part} pair (user {user}, item {item}) is also in train")
+        if not self.ordered_by_time:
+            return
+        for part, history, target in (
+            ("validation", self.train, self.validation.target),
+            ("test", self.test.history, self.test.target),
+        ):
+            _refuse_future(self.name, part, history, target)
+
+    def refit(self) -> "Split":
+        """Train and validation events together as train, for the last fit before the test."""
+        joined = self.train.concat(self.validation.target)
+        return FinalSplit(self.dataset, joined, self.validation, self.test, self.name, self.ordered_by_time)
+
+
+class FinalSplit(Split):
+    """A split whose train part holds the validation events on purpose; only the test may be asked of it."""
+
+    __slots__ = ()
+
+    def _refuse_leaks(self) -> None:
+        if np.isin(self.test.target.pair_keys(), self.train.pair_keys()).any():
+            raise LeakError(f"split {self.name}: a test pair is in the joined train part")
+
+
+def _refuse_future(name: str, part: str, history: Interactions, target: Interactions) -> None:
+    """Per user, no target may be older than the newest history event."""
+    newest = np.full(history.n_users, np.iinfo(np.int64).min)
+    np.maximum.at(newest, history.user, history.time)
+    early = target.time < newest[target.user]
+    if early.any():
+        row = int(early.argmax())
+        user = int(target.user[row])
+        raise LeakError(
+            f"split {name}: {part} event of user {user} at {target.time[row]} is older than "
+            f"that user's newest training event at {newest[user]}"
+        )

@@ -1,0 +1,1 @@
+"""Protocols, tuning and reports."""

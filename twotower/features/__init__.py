@@ -1,0 +1,1 @@
+"""Raw columns become codes and z-values; histories become profiles."""

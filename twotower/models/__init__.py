@@ -1,0 +1,1 @@
+"""Baselines and the zoo, one file a family."""

@@ -1,0 +1,1 @@
+"""Embedding layers, losses, optimisers and the one training loop."""

@@ -1,0 +1,1 @@
+"""Second stage: RankNet and the candidates that it rescores."""

@@ -1,0 +1,1 @@
+"""First stage: the two towers and how they are searched."""

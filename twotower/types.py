@@ -1,0 +1,182 @@
+"""Values that cross module borders: id arrays, `Ragged`, `Queries`, `TopK`, and the letters that name shapes.
+
+Shape letters used everywhere: B queries, K results, C candidates, N items, D dimensions, H history length,
+E interactions (events), F features, P pairs.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twotower.errors import BadInput
+
+Ids = NDArray[np.int64]
+"""Internal ids: row numbers 0..n-1, or `NO_ITEM` / `UNKNOWN_USER`."""
+Floats = NDArray[np.float32]
+Times = NDArray[np.int64]
+"""Seconds since the epoch, UTC."""
+Bools = NDArray[np.bool_]
+Array = NDArray[Any]
+
+NO_ITEM = -1
+"""Pads a `TopK` row that has fewer than K results."""
+UNKNOWN_USER = -1
+"""The internal id of a user who is not in the data set."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ragged:
+    """Rows of different lengths in two flat arrays: row b is `values[offsets[b]:offsets[b + 1]]`.
+
+    Attributes:
+        values: all rows one after the other, any dtype. Shape [sum of lengths].
+        offsets: int64, starts at 0, never decreases, ends at len(values). Shape [B + 1].
+    """
+
+    values: Array
+    offsets: Ids
+
+    def __post_init__(self) -> None:
+        o = self.offsets
+        if o.ndim != 1 or len(o) == 0 or o[0] != 0 or o[-1] != len(self.values) or bool((np.diff(o) < 0).any()):
+            raise BadInput(
+                f"Ragged: offsets must rise from 0 to len(values) = {len(self.values)}, got {o[:3]} … {o[-1:]}"
+            )
+
+    @classmethod
+    def from_lists(cls, rows: Iterable[Sequence[int] | Array], dtype: Any = np.int64) -> Self:
+        """Packs any sequence of sequences."""
+        arrays = [np.asarray(row, dtype=dtype) for row in rows]
+        lengths = np.fromiter((len(a) for a in arrays), dtype=np.int64, count=len(arrays))
+        return cls.from_lengths(np.concatenate(arrays) if arrays else np.empty(0, dtype), lengths)
+
+    @classmethod
+    def from_lengths(cls, values: Array, lengths: Array) -> Self:
+        """Cuts `values` into consecutive rows of the given lengths."""
+        return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    @classmethod
+    def empty(cls, n_rows: int, dtype: Any = np.int64) -> Self:
+        """`n_rows` rows without values."""
+        return cls(np.empty(0, dtype), np.zeros(n_rows + 1, np.int64))
+
+    @property
+    def lengths(self) -> Ids:
+        """Length of every row. Shape [B]."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Array:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[row] for row in range(len(self)))
+
+    def row_ids(self) -> Ids:
+        """The row number of every value. Shape [len(values)]."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def take(self, rows: Array) -> "Ragged":
+        """The given rows, in the given order (repeats allowed)."""
+        lengths = self.lengths[rows]
+        starts = np.repeat(self.offsets[:-1][rows], lengths)
+        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return Ragged.from_lengths(self.values[starts + within], lengths)
+
+    def last(self, n: int) -> "Ragged":
+        """Every row cut to its last `n` values."""
+        lengths = np.minimum(self.lengths, n)
+        starts = np.repeat(self.offsets[1:] - lengths, lengths)
+        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return Ragged.from_lengths(self.values[starts + within], lengths)
+
+    def padded(self, width: int, fill: Any = NO_ITEM) -> Array:
+        """Dense [B, width]: the last `width` values of every row, left-aligned, the rest `fill`."""
+        rows = self.last(width)
+        dense = np.full((len(self), width), fill, self.values.dtype)
+        dense[np.arange(width) < rows.lengths[:, None]] = rows.values
+        return dense
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """Users to serve. An unknown user who brings a history is an ordinary query.
+
+    Attributes:
+        users: internal user ids, `UNKNOWN_USER` where unknown. Shape [B].
+        histories: internal item ids, oldest first (repeats allowed). B rows.
+        exclusions: internal item ids that must not be returned. B rows.
+    """
+
+    users: Ids
+    histories: Ragged
+    exclusions: Ragged
+
+    def __post_init__(self) -> None:
+        if not len(self.users) == len(self.histories) == len(self.exclusions):
+            raise BadInput(
+                f"Queries: {len(self.users)} users, {len(self.histories)} histories, "
+                f"{len(self.exclusions)} exclusions; give one of each per query"
+            )
+
+    @classmethod
+    def of(cls, users: Array, histories: Ragged | None = None, *, exclude_history: bool = True) -> Self:
+        """Queries whose exclusions are their histories (or nothing)."""
+        users = np.asarray(users, np.int64)
+        histories = Ragged.empty(len(users)) if histories is None else histories
+        return cls(users, histories, histories if exclude_history else Ragged.empty(len(users)))
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: Array) -> "Queries":
+        """The given queries, in the given order."""
+        return Queries(self.users[rows], self.histories.take(rows), self.exclusions.take(rows))
+
+    def blocks(self, size: int) -> Iterator["Queries"]:
+        """Consecutive blocks of at most `size` queries."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TopK:
+    """Ranked lists, best first, ties by internal id, padded with `NO_ITEM` and `-inf`.
+
+    Attributes:
+        items: internal item ids, int64. Shape [B, K].
+        scores: higher is better, float32. Shape [B, K].
+    """
+
+    items: Ids
+    scores: Floats
+
+    def __post_init__(self) -> None:
+        if self.items.ndim != 2 or self.items.shape != self.scores.shape:
+            raise BadInput(f"TopK: items {self.items.shape} and scores {self.scores.shape} must both be [B, K]")
+        if np.isnan(self.scores).any():
+            raise BadInput("TopK: a score is NaN; check the model's input and weights")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def k(self) -> int:
+        """Columns, padding included."""
+        return int(self.items.shape[1])
+
+    def head(self, k: int) -> "TopK":
+        """The first `k` columns."""
+        return TopK(self.items[:, :k], self.scores[:, :k])
+
+    @classmethod
+    def concatenate(cls, blocks: Sequence["TopK"]) -> "TopK":
+        """Blocks of queries, one after the other."""
+        return cls(np.concatenate([b.items for b in blocks]), np.concatenate([b.scores for b in blocks]))
