@@ -46,7 +46,7 @@ class IdMap:
         return len(self.external)
 
     def __contains__(self, external: object) -> bool:
-        return bool(self._index.isin([self._cast(external)])[0])
+        return self._cast(external) in self._index
 
     def to_internal(self, external: Iterable[Any], *, unknown: int | None = None) -> Ids:
         """Internal ids of the given external ids; text such as "42" finds the int id 42.
