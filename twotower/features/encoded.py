@@ -1,10 +1,16 @@
 """`EncodedTable`: features as integers and z-values, the form in which towers and models read them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from scipy.sparse import csr_array
 
 from twotower.errors import BadInput
 from twotower.types import Array, Floats, Ragged
@@ -16,6 +22,8 @@ UNKNOWN = 0
 @dataclass(frozen=True, slots=True, eq=False)
 class Bags:
     """Weighted codes of a field with any number of values per row (one-many encoding: weights of a row sum to 1).
+
+    A row in which nothing is known is empty: bags made by `of` never hold `UNKNOWN`.
 
     Attributes:
         codes: int32 codes. n rows.
@@ -29,6 +37,28 @@ class Bags:
         if len(self.weights) != len(self.codes.values):
             raise BadInput(f"Bags: {len(self.codes.values)} codes but {len(self.weights)} weights")
 
+    @classmethod
+    def of(cls, matrix: csr_array) -> Self:
+        """Rows of amounts by code [n, size]: repeats are added up, `UNKNOWN` is left out, the rest sums to 1.
+
+        The matrix is brought to canonical form in place.
+        """
+        matrix.sum_duplicates()
+        known = (matrix.indices != UNKNOWN) & (matrix.data > 0)
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[known]
+        amounts = matrix.data[known].astype(np.float64)
+        totals = np.bincount(rows, amounts, minlength=matrix.shape[0])
+        lengths = np.bincount(rows, minlength=matrix.shape[0])
+        codes = Ragged.from_lengths(matrix.indices[known].astype(np.int32), lengths)
+        return cls(codes, (amounts / totals[rows]).astype(np.float32))
+
+    @classmethod
+    def concatenate(cls, parts: "list[Bags]") -> Self:
+        """The rows of all parts, one after the other."""
+        codes = np.concatenate([p.codes.values for p in parts])
+        lengths = np.concatenate([p.codes.lengths for p in parts])
+        return cls(Ragged.from_lengths(codes, lengths), np.concatenate([p.weights for p in parts]))
+
     def __len__(self) -> int:
         return len(self.codes)
 
@@ -39,6 +69,20 @@ class Bags:
 
 Codes = NDArray[np.int32] | Bags
 """One value per row (int32 [n]), or any number of weighted ones."""
+
+
+def take_codes(codes: Codes, rows: Array) -> Codes:
+    """The given rows of either form."""
+    return codes.take(rows) if isinstance(codes, Bags) else codes[rows]
+
+
+def as_matrix(codes: Codes, size: int) -> csr_array:
+    """One sparse row of weights per row (one-hot or one-many); `UNKNOWN` has no entry. Shape [n, size]."""
+    if isinstance(codes, Bags):
+        return csr_array((codes.weights, codes.codes.values, codes.codes.offsets), shape=(len(codes), size))
+    known = codes != UNKNOWN
+    offsets = np.concatenate([[0], np.cumsum(known)])
+    return csr_array((np.ones(offsets[-1], np.float32), codes[known], offsets), shape=(len(codes), size))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,5 +126,35 @@ class EncodedTable:
 
     def take(self, rows: Array) -> "EncodedTable":
         """The given rows, in the given order."""
-        taken = {n: c[rows] if isinstance(c, np.ndarray) else c.take(rows) for n, c in self.codes.items()}
+        taken = {name: take_codes(codes, rows) for name, codes in self.codes.items()}
         return EncodedTable(self.sizes, taken, self.continuous[rows], self.continuous_names)
+
+    def save(self, path: Path) -> None:
+        """One safetensors file; names and sizes go into its metadata."""
+        arrays: dict[str, Array] = {"continuous": self.continuous}
+        for name, codes in self.codes.items():
+            if isinstance(codes, Bags):
+                arrays |= {f"bags/{name}/codes": codes.codes.values, f"bags/{name}/offsets": codes.codes.offsets}
+                arrays[f"bags/{name}/weights"] = codes.weights
+            else:
+                arrays[f"codes/{name}"] = codes
+        facts = {"sizes": json.dumps(dict(self.sizes)), "continuous": json.dumps(self.continuous_names)}
+        save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path, facts)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote."""
+        with safe_open(path, framework="numpy") as stored:
+            facts: dict[str, str] = stored.metadata()
+            arrays: dict[str, Array] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        sizes: dict[str, int] = json.loads(facts["sizes"])
+        codes = {name: _stored_codes(arrays, name) for name in sizes}
+        return cls(sizes, codes, arrays["continuous"], tuple(json.loads(facts["continuous"])))
+
+
+def _stored_codes(arrays: Mapping[str, Any], name: str) -> Codes:
+    if f"codes/{name}" in arrays:
+        plain: NDArray[np.int32] = arrays[f"codes/{name}"]
+        return plain
+    bag = f"bags/{name}"
+    return Bags(Ragged(arrays[f"{bag}/codes"], arrays[f"{bag}/offsets"]), arrays[f"{bag}/weights"])
