@@ -1,0 +1,116 @@
+"""Directories that appear whole or not at all: digest, fsync, atomic exchange, symlink swap, lock."""
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from twotower.errors import BundleError
+
+_AT_FDCWD = -100
+_SWAP = 2  # RENAME_EXCHANGE of renameat2 (Linux) and RENAME_SWAP of renamex_np (macOS)
+_UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV, errno.EOPNOTSUPP}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_tree(directory: Path) -> None:
+    """Forces every file and folder below (and the directory itself) to the disk."""
+    for path in [*directory.rglob("*"), directory]:
+        if not path.is_symlink():
+            _sync(path)
+
+
+def put_in_place(new: Path, target: Path) -> Path | None:
+    """Makes the complete directory `new` the directory `target`, both on one file system.
+
+    A reader finds the old or the new directory, never a mixture. Where the system cannot exchange two directories in
+    one step, two renames are used; after a kill between them `standing` finds the old one.
+
+    Returns:
+        Where the former `target` lies now, or None if there was none. The caller removes or keeps it.
+    """
+    if standing(target) != target:
+        _aside(target).rename(target)
+    if not target.exists():
+        new.rename(target)
+        _sync(target.parent)
+        return None
+    if _exchange(new, target):
+        former = new
+    else:
+        former = _aside(target)
+        shutil.rmtree(former, ignore_errors=True)
+        target.rename(former)
+        new.rename(target)
+    _sync(target.parent)
+    return former
+
+
+def standing(target: Path) -> Path:
+    """Where a complete `target` lies: itself, or set aside if a kill fell between the two renames of `put_in_place`."""
+    aside = _aside(target)
+    return aside if not target.exists() and aside.is_dir() else target
+
+
+def point(link: Path, to: str) -> None:
+    """Makes `link` a symlink to `to`, replacing an older symlink in one step."""
+    beside = link.with_name(f".{link.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(to)
+    beside.replace(link)
+    _sync(link.parent)
+
+
+@contextmanager
+def only_one(lock: Path, doing: str) -> Iterator[None]:
+    """Holds an advisory lock that ends with the process, however it ends.
+
+    Raises:
+        BundleError: another process holds it.
+    """
+    with lock.open("w") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BundleError(f"another process is {doing}; wait for it to end, then try again") from None
+        yield
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.former")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Exchanges two directories in one step; False where the system or file system cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(a), os.fsencode(b)
+    if hasattr(libc, "renameat2"):
+        failed = libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _SWAP)
+    elif hasattr(libc, "renamex_np"):
+        failed = libc.renamex_np(*names, _SWAP)
+    else:
+        return False
+    if failed and ctypes.get_errno() not in _UNSUPPORTED:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(b))
+    return not failed

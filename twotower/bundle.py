@@ -1,0 +1,268 @@
+"""`Bundle`: one run directory, published whole or not at all, and checked before anything in it is opened."""
+
+import difflib
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from twotower import atomic
+from twotower.config import locate
+from twotower.data.serving import ServingFiles
+from twotower.errors import BadConfig, BundleError, IndexMismatch
+from twotower.manifest import MANIFEST, UNCOVERED, read_manifest, verify, write_manifest
+from twotower.protocols import VectorIndex
+from twotower.types import Floats
+
+if TYPE_CHECKING:
+    from twotower.two_tower import TwoTower
+
+LATEST = "latest"
+_TOWERS = ("towers.safetensors", "item_vectors.npy")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One complete run: towers, ranker, encoders, item vectors, serving files, and perhaps an index.
+
+    Attributes:
+        directory: the run directory.
+        manifest: format, created, dataset, towers, files (size and SHA-256 each) and the facts given when published.
+    """
+
+    directory: Path
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs") -> Self:
+        """Finds a run by name or path and checks size and digest of every file before anything is loaded.
+
+        Raises:
+            BundleError: no such run, a half-written one, a foreign format, or a file that is not what was published.
+        """
+        directory = _find(run, Path(runs_dir))
+        manifest = read_manifest(directory)
+        verify(directory, manifest)
+        if read_manifest(directory) != manifest:  # exchanged by a publisher while it was read
+            return cls.open(run, runs_dir)
+        return cls(directory, manifest)
+
+    @property
+    def name(self) -> str:
+        """Name of the run, as the directory says."""
+        return self.directory.resolve().name
+
+    @property
+    def towers(self) -> str:
+        """Digest of the towers and the item vectors that they made."""
+        return str(self.manifest["towers"])
+
+    def config(self) -> dict[str, Any]:
+        """The configuration that the run was trained with."""
+        from omegaconf import OmegaConf
+
+        return dict(OmegaConf.to_container(OmegaConf.load(self.directory / "config.yaml")))  # type: ignore[arg-type]
+
+    def serving(self) -> ServingFiles:
+        """Ids, catalogue, histories, popularity."""
+        return ServingFiles.load(self.directory)
+
+    def model(self) -> "TwoTower":
+        """The trained towers and RankNet."""
+        from twotower.two_tower import TwoTower
+
+        return TwoTower.load(self.directory)
+
+    def item_vectors(self) -> Floats:
+        """The catalogue's vectors, memory-mapped. Shape [N, D]."""
+        return np.load(self.directory / "item_vectors.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def index_manifest(self) -> Mapping[str, Any] | None:
+        """What is known of the index (backend, options, recall …), or None if the run has none.
+
+        Raises:
+            IndexMismatch: the index was built from other towers.
+        """
+        directory = atomic.standing(self.directory / "index")
+        if not directory.is_dir():
+            return None
+        manifest = read_manifest(directory)
+        if manifest["towers"] != self.towers:
+            raise IndexMismatch(
+                f"the index of run {self.name!r} was built from towers {manifest['towers'][:8]}… "
+                f"but this run has {self.towers[:8]}…; run `make build-index`"
+            )
+        return manifest
+
+    def index(self) -> VectorIndex | None:
+        """The run's index, checked before its loader sees a byte; None if there is none.
+
+        Raises:
+            IndexMismatch: it belongs to other towers, or is not what its manifest says.
+            BundleError: a file of it is damaged.
+        """
+        manifest = self.index_manifest()
+        if manifest is None:
+            return None
+        directory = atomic.standing(self.directory / "index")
+        verify(directory, manifest)
+        loaded: VectorIndex = locate(manifest["backend"]).load(directory)  # type: ignore[attr-defined]
+        found = {"count": len(loaded), "dim": loaded.dim, "metric": loaded.metric}
+        for what, value in found.items():
+            if value != manifest[what]:
+                raise IndexMismatch(
+                    f"the index of run {self.name!r} has {what} {value} but its manifest says {manifest[what]}; "
+                    "run `make build-index`"
+                )
+        return loaded
+
+
+def publish(
+    runs_dir: str | Path,
+    name: str,
+    write: Callable[[Path], None],
+    facts: Mapping[str, Any],
+    *,
+    keep: int = 3,
+) -> Bundle:
+    """Makes a run appear whole under `runs_dir/name` and points `latest` at it.
+
+    A former run of that name stays, whole, as `name.1` (and `name.1` becomes `name.2`, …, up to `keep` of them).
+    Logs and checkpoints of `workspace(runs_dir, name)` move into the published run.
+
+    Args:
+        runs_dir: folder of runs; made if needed.
+        name: letters, digits, `.`, `_`, `-`.
+        write: writes the run's files into the empty directory that it is given.
+        facts: entries for the manifest; `dataset` (the fingerprint) is required.
+        keep: former runs of this name to keep.
+
+    Raises:
+        BadConfig: the name cannot be a run's name, or a fact is missing.
+        BundleError: another process is publishing this name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == LATEST:
+        raise BadConfig(f"run name {name!r}: use letters, digits, '.', '_' and '-'; {LATEST!r} is taken")
+    if "dataset" not in facts:
+        raise BadConfig("publish: facts must name the data set's fingerprint under 'dataset'")
+    runs_dir = Path(runs_dir)
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    target = runs_dir / name
+    with atomic.only_one(runs_dir / f".{name}.lock", f"publishing run {name!r}"):
+        new = runs_dir / f".{name}.publishing"
+        if (new / MANIFEST).exists():  # killed between exchange and rotation: a whole run, to be kept
+            _rotate(new, target, keep)
+        _emptied(new)
+        write(new)
+        write_manifest(new, {**facts, "towers": towers_digest(new)})
+        former = atomic.put_in_place(new, target)
+        if former is not None:
+            _rotate(former, target, keep)
+        _adopt_workspace(runs_dir, name)
+        atomic.point(runs_dir / LATEST, name)
+    return Bundle.open(target)
+
+
+def publish_index(bundle: Bundle, index: VectorIndex, facts: Mapping[str, Any]) -> Bundle:
+    """Exchanges the index of a run in one step; whoever opens the run finds the old or the new one.
+
+    Args:
+        bundle: the run whose item vectors the index was built from.
+        index: the built index.
+        facts: entries for `index/manifest.json`, such as options and measured recall.
+
+    Raises:
+        BundleError: another process is publishing an index for this run.
+    """
+    own = {
+        "backend": f"{type(index).__module__}.{type(index).__qualname__}",
+        "metric": index.metric,
+        "dim": index.dim,
+        "count": len(index),
+        "towers": bundle.towers,
+    }
+    with atomic.only_one(bundle.directory / ".lock", f"publishing an index for run {bundle.name!r}"):
+        new = _emptied(bundle.directory / ".index.publishing")
+        index.save(new)
+        write_manifest(new, {**facts, **own})
+        former = atomic.put_in_place(new, bundle.directory / "index")
+        if former is not None:
+            shutil.rmtree(former)
+    return bundle
+
+
+def workspace(runs_dir: str | Path, name: str) -> Path:
+    """The folder for logs and checkpoints of a run that is still being trained; `publish` moves them into the run."""
+    folder = _workspace(Path(runs_dir), name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def towers_digest(directory: Path) -> str:
+    """One digest for the files that an index depends on: the towers and the item vectors."""
+    digests = [atomic.sha256_of(directory / file) for file in _TOWERS if (directory / file).exists()]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def runs_in(runs_dir: str | Path) -> list[str]:
+    """Names of the complete runs of a folder, newest first."""
+    found = [m for m in Path(runs_dir).glob(f"*/{MANIFEST}") if m.parent.name != LATEST]
+    return [m.parent.name for m in sorted(found, key=lambda m: m.stat().st_mtime, reverse=True)]
+
+
+def _find(run: str | Path, runs_dir: Path) -> Path:
+    """The directory that a name or a path means."""
+    path, name = Path(run), str(run)
+    is_path = isinstance(run, Path) or "/" in name
+    if not is_path:
+        path = runs_dir / name
+    if path.is_symlink():  # a later `latest` must not change a bundle that is already open
+        path = path.parent / path.readlink()
+    if atomic.standing(path).is_dir():
+        return atomic.standing(path)
+    known = runs_in(path.parent)
+    if _workspace(path.parent, path.name).is_dir():
+        raise BundleError(f"run {path.name!r} was never finished; start its training again to resume it")
+    if not known:
+        raise BundleError(f"no run in {path.parent}/: type `python -m twotower.train` first")
+    if name == LATEST:
+        raise BundleError(f"{path} does not lead to a run; name one of {', '.join(known[:5])} with --run")
+    near = difflib.get_close_matches(path.name, known, n=3, cutoff=0.0)
+    raise BundleError(f"no run {path.name!r} in {path.parent}/; nearest: {', '.join(near)}")
+
+
+def _emptied(directory: Path) -> Path:
+    """An empty directory; what a killed process left in it goes."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir()
+    return directory
+
+
+def _rotate(former: Path, target: Path, keep: int) -> None:
+    """`name.1` becomes `name.2`, …; the former run becomes `name.1`; the oldest beyond `keep` goes."""
+    numbered = [target.with_name(f"{target.name}.{i}") for i in range(1, keep + 1)]
+    shutil.rmtree(numbered[-1] if numbered else former, ignore_errors=True)
+    for older, newer in zip(numbered[:0:-1], numbered[-2::-1], strict=True):
+        if newer.exists():
+            newer.rename(older)
+    if numbered:
+        former.rename(numbered[0])
+
+
+def _workspace(runs_dir: Path, name: str) -> Path:
+    return runs_dir / f".{name}.training"
+
+
+def _adopt_workspace(runs_dir: Path, name: str) -> None:
+    """Moves logs and checkpoints into the published run and removes the workspace."""
+    folder = _workspace(runs_dir, name)
+    for child in folder.iterdir() if folder.is_dir() else ():
+        if child.name in UNCOVERED and not (runs_dir / name / child.name).exists():
+            child.rename(runs_dir / name / child.name)
+    shutil.rmtree(folder, ignore_errors=True)

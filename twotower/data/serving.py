@@ -1,0 +1,161 @@
+"""`ServingFiles`: what a run keeps of its data set to answer with: ids, catalogue, histories, popularity."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from twotower.data.dataset import Dataset, Lifetimes
+from twotower.data.ids import IdMap
+from twotower.data.interactions import Interactions
+from twotower.data.tables import FeatureTable
+from twotower.errors import BundleError
+from twotower.types import UNKNOWN_USER, Array, Floats, Ids, Queries, Ragged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServingFiles:
+    """The data side of a run directory.
+
+    Attributes:
+        name: name of the data set.
+        user_ids: external user ids.
+        item_ids: external item ids.
+        catalogue: item features as they stood at `at`. N rows.
+        histories: internal item ids per user, oldest first. n_users rows.
+        exclusions: internal item ids per user that are never recommended again. n_users rows.
+        popularity: events per item. float32. Shape [N].
+        at: moment of the newest event, seconds since the epoch.
+        lifetimes: when items were for sale, if known.
+        title: item column that names an item to people.
+    """
+
+    name: str
+    user_ids: IdMap
+    item_ids: IdMap
+    catalogue: FeatureTable
+    histories: Ragged
+    exclusions: Ragged
+    popularity: Floats
+    at: int
+    lifetimes: Lifetimes | None = None
+    title: str | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {
+            "users": (len(self.user_ids), len(self.histories), len(self.exclusions)),
+            "items": (len(self.item_ids), len(self.catalogue), len(self.popularity)),
+        }
+        for what, counts in sizes.items():
+            if len(set(counts)) > 1:
+                raise BundleError(f"serving files of {self.name}: {what} counted differently: {counts}; train again")
+
+    @classmethod
+    def of(cls, dataset: Dataset, history: Interactions, exclusions: Interactions | None = None) -> Self:
+        """Takes from a data set what serving needs.
+
+        Args:
+            dataset: users, catalogue, lifetimes.
+            history: the events that queries may show to the towers.
+            exclusions: events whose items are not recommended again to the same user; None: those of `history`.
+        """
+        at = int(history.time.max()) if len(history) else 0
+        seen = (history if exclusions is None else exclusions).unique_pairs()
+        return cls(
+            dataset.name, dataset.user_ids, dataset.item_ids, dataset.items_at(at), history.by_user(), seen.by_user(),
+            history.item_counts().astype(np.float32), at, dataset.lifetimes, dataset.title,
+        )  # fmt: skip
+
+    def queries(self, users: Ids, given: Ragged | None = None, *, exclude_seen: bool = True) -> Queries:
+        """Queries of internal users; a given history follows the known one and is excluded like it.
+
+        Args:
+            users: internal ids, `UNKNOWN_USER` allowed. Shape [B].
+            given: internal item ids that the caller adds, oldest first. B rows.
+            exclude_seen: whether items seen before may not come back.
+        """
+        given = Ragged.empty(len(users)) if given is None else given
+        history = _joined(_rows(self.histories, users), given)
+        if not exclude_seen:
+            return Queries(users, history, Ragged.empty(len(users)))
+        return Queries(users, history, _joined(_rows(self.exclusions, users), given))
+
+    def save(self, directory: Path) -> None:
+        """Parquet, npy and JSON files in an existing directory."""
+        self.user_ids.save(directory / "user_ids.parquet")
+        self.item_ids.save(directory / "item_ids.parquet")
+        self.catalogue.save(directory / "catalogue.parquet")
+        np.savez(
+            directory / "histories.npz",
+            items=self.histories.values.astype(np.int32), offsets=self.histories.offsets,
+            excluded=self.exclusions.values.astype(np.int32), excluded_offsets=self.exclusions.offsets,
+        )  # fmt: skip
+        np.save(directory / "popularity.npy", self.popularity)
+        if self.lifetimes:
+            spans = {"since": self.lifetimes.since, "until": self.lifetimes.until}
+            pd.DataFrame(spans).to_parquet(directory / "lifetimes.parquet")
+        (directory / "schema.json").write_text(json.dumps(self._facts(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Opens what `save` wrote."""
+        facts = json.loads((directory / "schema.json").read_text())
+        with np.load(directory / "histories.npz", allow_pickle=False) as arrays:
+            histories = Ragged(arrays["items"].astype(np.int64), arrays["offsets"])
+            exclusions = Ragged(arrays["excluded"].astype(np.int64), arrays["excluded_offsets"])
+        lifetimes = None
+        if facts["lifetimes"]:
+            spans = pd.read_parquet(directory / "lifetimes.parquet")
+            lifetimes = Lifetimes(spans["since"].to_numpy(), spans["until"].to_numpy())
+        return cls(
+            facts["name"],
+            IdMap.load(directory / "user_ids.parquet", "user"),
+            IdMap.load(directory / "item_ids.parquet", "item"),
+            FeatureTable.load(directory / "catalogue.parquet"),
+            histories,
+            exclusions,
+            np.load(directory / "popularity.npy", allow_pickle=False),
+            facts["at"],
+            lifetimes,
+            facts["title"],
+        )
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "users": len(self.user_ids),
+            "items": len(self.item_ids),
+            "at": self.at,
+            "title": self.title,
+            "lifetimes": self.lifetimes is not None,
+            "columns": [{"name": c.name, "kind": c.kind.value} for c in self.catalogue.schema.columns],
+        }
+
+
+def write_serving_files(
+    directory: Path, dataset: Dataset, history: Interactions, exclusions: Interactions | None = None
+) -> ServingFiles:
+    """Writes the data side of a run directory and returns it."""
+    files = ServingFiles.of(dataset, history, exclusions)
+    files.save(directory)
+    return files
+
+
+def _rows(table: Ragged, users: Ids) -> Ragged:
+    """Rows of known users, empty rows of unknown ones."""
+    known = users != UNKNOWN_USER
+    lengths = np.zeros(len(users), np.int64)
+    taken = table.take(users[known])
+    lengths[known] = taken.lengths
+    return Ragged.from_lengths(taken.values, lengths)
+
+
+def _joined(first: Ragged, second: Ragged) -> Ragged:
+    """Row by row, `first` followed by `second`."""
+    rows = np.concatenate([first.row_ids(), second.row_ids()])
+    values: Array = np.concatenate([first.values, second.values])
+    order = np.argsort(rows, kind="stable")
+    return Ragged.from_lengths(values[order], first.lengths + second.lengths)
