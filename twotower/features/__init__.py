@@ -1,1 +1,21 @@
 """Raw columns become codes and z-values; histories become profiles."""
+
+from twotower.features.cosine import RawCosine
+from twotower.features.encoded import Bags, EncodedTable
+from twotower.features.encoders import FeatureEncoder
+from twotower.features.markov import MarkovWeights
+from twotower.features.profiles import ProfileLearner, Profiles
+from twotower.features.states import ItemStates
+from twotower.features.vocabulary import Vocabulary
+
+__all__ = [
+    "Bags",
+    "EncodedTable",
+    "FeatureEncoder",
+    "ItemStates",
+    "MarkovWeights",
+    "ProfileLearner",
+    "Profiles",
+    "RawCosine",
+    "Vocabulary",
+]
