@@ -19,7 +19,7 @@ def top_k(scores: Floats, k: int, exclude: Ragged | None = None, allowed: Bools 
         `TopK` [B, k], ties by column number: the same for every block size and thread count.
 
     Raises:
-        BadInput: a score is NaN, or k < 1.
+        BadInput: a score is NaN, k < 1, or `exclude` does not fit the scores.
     """
     if k < 1:
         raise BadInput(f"k must be at least 1, got {k}")
@@ -30,6 +30,7 @@ def top_k(scores: Floats, k: int, exclude: Ragged | None = None, allowed: Bools 
     if allowed is not None:
         masked[:, ~allowed] = -np.inf
     if exclude is not None:
+        _check_exclusions(exclude, masked)
         inside = exclude.values >= 0
         masked[exclude.row_ids()[inside], exclude.values[inside]] = -np.inf
     columns = _best_columns(masked, min(k, masked.shape[1]))
@@ -43,6 +44,14 @@ def rescore(candidates: TopK, scores: Floats, k: int) -> TopK:
     order = np.argsort(-np.take_along_axis(scores, by_id, 1), axis=1, kind="stable")
     order = np.take_along_axis(by_id, order, 1)[:, :k]
     return _padded(np.take_along_axis(candidates.items, order, 1), np.take_along_axis(scores, order, 1), k)
+
+
+def _check_exclusions(exclude: Ragged, scores: Floats) -> None:
+    rows, columns = scores.shape
+    if len(exclude) != rows:
+        raise BadInput(f"top_k: {rows} rows of scores but {len(exclude)} rows of exclusions")
+    if len(exclude.values) and int(exclude.values.max()) >= columns:
+        raise BadInput(f"top_k: excluded item {exclude.values.max()} is outside the catalogue of {columns}")
 
 
 def _best_columns(scores: Floats, k: int) -> Ids:

@@ -13,57 +13,11 @@ import pandas as pd
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.tables import Categories, FeatureTable, MultiCategories
+from twotower.data.versions import ItemVersions, Lifetimes, overlay
 from twotower.errors import BadInput, MissingData
-from twotower.types import Array, Bools, Ids, Times
+from twotower.types import Array
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ItemVersions:
-    """Later states of items whose features change (price drops, edits), so that no event sees the future.
-
-    Attributes:
-        item: internal item id of each change. Shape [V].
-        since: when the change took effect, seconds since the epoch. Sorted by (item, since). Shape [V].
-        features: the changed columns only (a subset of the catalogue's schema). V rows.
-    """
-
-    item: Ids
-    since: Times
-    features: FeatureTable
-
-    def __post_init__(self) -> None:
-        if not len(self.item) == len(self.since) == len(self.features):
-            raise BadInput("ItemVersions: item, since and features must have one entry per change")
-        d_item, d_since = np.diff(self.item), np.diff(self.since)
-        if bool(((d_item < 0) | ((d_item == 0) & (d_since <= 0))).any()):
-            raise BadInput("ItemVersions: changes must be sorted by item and time, one per item and moment")
-
-    def latest(self, item: Array, time: Array) -> Ids:
-        """Row of the newest change of each item at or before each time, -1 where none. Shape [n]."""
-        time = np.broadcast_to(np.asarray(time, np.int64), np.shape(item))
-        order = np.lexsort((np.concatenate([np.zeros(len(self.item)), np.ones(len(item))]),
-                            np.concatenate([self.since, time]), np.concatenate([self.item, item])))  # fmt: skip
-        is_change = order < len(self.item)
-        last = np.maximum.accumulate(np.where(is_change, np.arange(len(order)), -1))
-        row = np.where(last < 0, -1, order[last])
-        found = np.empty(len(item), np.int64)
-        found[order[~is_change] - len(self.item)] = row[~is_change]
-        if not len(self.item):
-            return found
-        return np.where((found >= 0) & (self.item[found] == item), found, -1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lifetimes:
-    """When each item was for sale: from `since` until `until` (exclusive), seconds since the epoch. Shape [N]."""
-
-    since: Times
-    until: Times
-
-    def available(self, start: int, end: int | None = None) -> Bools:
-        """Items for sale at `start`, or at some time in [start, end). Shape [N]."""
-        end = start + 1 if end is None else end
-        return (self.since < end) & (self.until > start)
+__all__ = ["Dataset", "ItemVersions", "Lifetimes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +61,19 @@ class Dataset:
         for name in (self.category, self.title):
             if name is not None:
                 self.items.schema[name]
+        self._check_changes()
+
+    def _check_changes(self) -> None:
+        if self.lifetimes is not None and len(self.lifetimes.since) != self.n_items:
+            raise BadInput(f"Dataset {self.name}: {len(self.lifetimes.since)} lifetimes for {self.n_items} items")
+        if self.versions is None:
+            return
+        for column in self.versions.features.schema.columns:
+            if self.items.schema[column.name].kind is not column.kind:
+                raise BadInput(f"Dataset {self.name}: column {column.name!r} changes its kind in the item versions")
+        item = self.versions.item
+        if len(item) and (item.min() < 0 or item.max() >= self.n_items):
+            raise BadInput(f"Dataset {self.name}: item versions name items outside 0..{self.n_items - 1}")
 
     @property
     def n_users(self) -> int:
@@ -139,10 +106,17 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over ids, events and features: equal data, equal fingerprint, whatever the source format."""
         digest = hashlib.sha256()
+        digest.update(repr(self._names()).encode())
         for array in self._arrays():
-            digest.update(str((array.dtype, array.shape)).encode())
-            digest.update("\0".join(array).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes())
+            digest.update(f"{array.dtype.kind}{array.shape}".encode())
+            digest.update(_bytes(array))
         return digest.hexdigest()
+
+    def _names(self) -> tuple[object, ...]:
+        """What the figures mean: event kinds, columns, roles of columns."""
+        changed = self.versions.features.schema.to_json() if self.versions else None
+        tables = (self.users.schema.to_json(), self.items.schema.to_json(), changed)
+        return (self.interactions.kinds, *tables, self.category, self.title)
 
     def _arrays(self) -> Iterator[Array]:
         i = self.interactions
@@ -164,6 +138,7 @@ class Dataset:
     def save(self, directory: Path) -> None:
         """Parquet files and `dataset.json` in a directory that is made if needed; `dataset.json` comes last."""
         directory.mkdir(parents=True, exist_ok=True)
+        (directory / "dataset.json").unlink(missing_ok=True)
         self.interactions.save(directory / "interactions.parquet")
         self.users.save(directory / "users.parquet")
         self.items.save(directory / "items.parquet")
@@ -212,17 +187,8 @@ class Dataset:
         )
 
 
-def overlay(base: object, changes: object, row: Ids) -> "Categories | Array":
-    """`base[i]`, or `changes[row[i]]` where row[i] >= 0; both sides categorical with equal values, or plain arrays."""
-    if isinstance(base, Categories) and isinstance(changes, Categories):
-        if not np.array_equal(base.values, changes.values):
-            raise BadInput("ItemVersions: a categorical column must use the catalogue's values")
-        return Categories(overlay_array(base.codes, changes.codes, row), base.values)
-    if isinstance(base, np.ndarray) and isinstance(changes, np.ndarray):
-        return overlay_array(base, changes, row)
-    raise BadInput("ItemVersions: only categorical, continuous, text and timestamp columns can change")
-
-
-def overlay_array(base: Array, changes: Array, row: Ids) -> Array:
-    """Elementwise choice between `base` and `changes[row]`."""
-    return np.where(row >= 0, changes[np.maximum(row, 0)], base) if len(changes) else base
+def _bytes(array: Array) -> bytes:
+    """The same bytes for the same values, whatever their width in memory."""
+    if array.dtype == object:
+        return "".join(f"{len(text)}:{text}" for text in array).encode()
+    return array.astype({"i": np.int64, "u": np.int64, "f": np.float64}[array.dtype.kind]).tobytes()

@@ -1,6 +1,6 @@
 """`IdMap`: the only place where the caller's ids become row numbers and back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,20 +27,20 @@ class IdMap:
 
     @classmethod
     def of(cls, external: Iterable[Any], what: str) -> Self:
-        """Numbers the ids in the given order.
+        """Numbers the ids in the given order; whole numbers read as floats (42.0) become ints.
 
         Raises:
-            BadInput: an id stands twice or is missing.
+            BadInput: an id stands twice, is missing or is a number with a fraction.
         """
-        index = pd.Index(external if isinstance(external, np.ndarray) else np.asarray(list(external)))
-        values = index.to_numpy() if index.dtype.kind in "iu" else index.astype(str).to_numpy(dtype=object)
-        if index.hasnans:
-            raise BadInput(f"{what} id at position {int(index.isna().argmax())} is missing; give every {what} an id")
+        raw = pd.Index(external if isinstance(external, np.ndarray) else list(external))
+        if raw.hasnans:
+            raise BadInput(f"{what} id at position {int(raw.isna().argmax())} is missing; give every {what} an id")
+        values = _as_ids(raw, what)
         index = pd.Index(values)
         if not index.is_unique:
-            twice = index[index.duplicated()][0]
+            twice = index[index.duplicated()].tolist()[0]
             raise BadInput(f"{what} id {twice!r} stands twice; keep one row per {what}")
-        return cls(values.astype(np.int64) if values.dtype.kind in "iu" else values, what, index)
+        return cls(values, what, index)
 
     def __len__(self) -> int:
         return len(self.external)
@@ -58,18 +58,32 @@ class IdMap:
         Raises:
             UnknownId: an id is not in the map and `unknown` is None.
         """
-        wanted = external if isinstance(external, np.ndarray) else [self._cast(e) for e in external]
+        wanted = self._comparable(external)
         found = self._index.get_indexer(pd.Index(wanted)).astype(np.int64)
         if unknown is None and (found < 0).any():
-            bad = list(wanted)[int((found < 0).argmax())]
+            bad = np.asarray(wanted, dtype=object)[int((found < 0).argmax())]
             raise UnknownId(
                 f"{self.what} {bad!r} is not in the data set ({len(self)} {self.what}s, e.g. {self._some()})"
             )
         return np.where(found < 0, -1 if unknown is None else unknown, found)
 
     def to_external(self, internal: Array) -> Array:
-        """External ids of internal ids 0..n-1."""
+        """External ids of internal ids 0..n-1.
+
+        Raises:
+            UnknownId: a number is outside 0..n-1, e.g. `NO_ITEM`, which pads short lists.
+        """
+        internal = np.asarray(internal)
+        if internal.size and (internal.min() < 0 or internal.max() >= len(self)):
+            bad = internal[(internal < 0) | (internal >= len(self))].flat[0]
+            raise UnknownId(f"no {self.what} has the internal id {bad} (0..{len(self) - 1}); drop padding first")
         return self.external[internal]
+
+    def _comparable(self, external: Iterable[Any]) -> Sequence[Any] | Array:
+        """The wanted ids in the type of the known ones, so that they can be looked up."""
+        if isinstance(external, np.ndarray) and external.dtype.kind in "iu":
+            return external if self.external.dtype.kind in "iu" else external.astype(str).astype(object)
+        return [self._cast(e) for e in external]
 
     def _some(self) -> str:
         return ", ".join(str(e) for e in self.external[:3])
@@ -91,3 +105,17 @@ class IdMap:
         """Reads what `save` wrote."""
         column = pd.read_parquet(path)["external"]
         return cls.of(column.to_numpy() if column.dtype.kind in "iu" else column.to_numpy(dtype=object), what)
+
+
+def _as_ids(raw: "pd.Index[Any]", what: str) -> Array:
+    """Whole numbers as int64, everything else as text."""
+    if raw.dtype.kind in "iu":
+        return raw.to_numpy(dtype=np.int64)
+    if raw.dtype.kind == "f":
+        numbers = raw.to_numpy()
+        if (numbers % 1 != 0).any():
+            raise BadInput(
+                f"{what} id {numbers[(numbers % 1 != 0).argmax()]} has a fraction; ids are text or whole numbers"
+            )
+        return numbers.astype(np.int64)
+    return raw.astype(str).to_numpy(dtype=object)

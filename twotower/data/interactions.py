@@ -1,5 +1,7 @@
 """`Interactions`: who touched what, when, how; validated when made, frozen, one array a column."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -39,8 +41,7 @@ class Interactions:
 
     def __post_init__(self) -> None:
         n = len(self.user)
-        if not all(len(a) == n for a in (self.item, self.time, self.kind, self.value)):
-            raise BadInput("Interactions: user, item, time, kind and value must have one entry per event")
+        _check_lengths((self.user, self.item, self.time, self.kind, self.value))
         for name, column, size in (
             ("user", self.user, self.n_users),
             ("item", self.item, self.n_items),
@@ -68,19 +69,24 @@ class Interactions:
         n_users: int,
         n_items: int,
     ) -> Self:
-        """Sorts columns in source order; ties in time keep that order."""
-        order = np.lexsort((np.asarray(time), np.asarray(user)))
-        kind = np.zeros(len(order), np.int8) if kind is None else np.asarray(kind)
-        value = np.ones(len(order), np.float32) if value is None else np.asarray(value)
+        """Sorts columns in source order; ties in time keep that order.
+
+        Raises:
+            BadInput: columns differ in length, an id is out of range, or a number is not whole or not finite.
+        """
+        kind = np.zeros(len(user), np.int8) if kind is None else np.asarray(kind)
+        value = np.ones(len(user), np.float32) if value is None else np.asarray(value)
+        columns = {
+            "user": _whole("user", user, np.int32),
+            "item": _whole("item", item, np.int32),
+            "time": _whole("time", time, np.int64),
+            "kind": _whole("kind", kind, np.int8),
+            "value": value.astype(np.float32),
+        }
+        _check_lengths(columns.values())
+        order = np.lexsort((columns["time"], columns["user"]))
         return cls(
-            np.asarray(user)[order].astype(np.int32),
-            np.asarray(item)[order].astype(np.int32),
-            np.asarray(time)[order].astype(np.int64),
-            kind[order].astype(np.int8),
-            value[order].astype(np.float32),
-            kinds,
-            n_users,
-            n_items,
+            **{name: column[order] for name, column in columns.items()}, kinds=kinds, n_users=n_users, n_items=n_items
         )
 
     def __len__(self) -> int:
@@ -127,7 +133,7 @@ class Interactions:
     def save(self, path: Path) -> None:
         """One Parquet file; names and sizes go into its metadata."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)[:5]}
-        meta = {"kinds": "\n".join(self.kinds), "n_users": str(self.n_users), "n_items": str(self.n_items)}
+        meta = {"kinds": json.dumps(self.kinds), "n_users": str(self.n_users), "n_items": str(self.n_items)}
         pq.write_table(pa.table(columns).replace_schema_metadata(meta), path)
 
     @classmethod
@@ -138,7 +144,26 @@ class Interactions:
         columns = {name: table[name].to_numpy() for name in ("user", "item", "time", "kind", "value")}
         return cls(
             **columns,
-            kinds=tuple(meta["kinds"].split("\n")),
+            kinds=tuple(json.loads(meta["kinds"])),
             n_users=int(meta["n_users"]),
             n_items=int(meta["n_items"]),
         )
+
+
+def _check_lengths(columns: Iterable[Array]) -> None:
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) > 1:
+        raise BadInput(
+            f"Interactions: user, item, time, kind and value must have one entry per event, got {lengths} entries"
+        )
+
+
+def _whole(name: str, column: Array, dtype: type[np.signedinteger[Any]]) -> Array:
+    """The column as whole numbers; a cast that would wrap around or cut off a fraction is refused."""
+    column = np.asarray(column)
+    with np.errstate(invalid="ignore"):
+        cast = column.astype(dtype)
+    if (cast != column).any():
+        bad = int((cast != column).argmax())
+        raise BadInput(f"Interactions: {name} {column[bad]} of event {bad} is not a whole number of {dtype.__name__}")
+    return cast

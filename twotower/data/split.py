@@ -84,7 +84,10 @@ class Split:
             return
         for part, history, target in (
             ("validation", self.train, self.validation.target),
+            ("validation", self.validation.history, self.validation.target),
+            ("test", self.train, self.test.target),
             ("test", self.test.history, self.test.target),
+            ("test", self.validation.target, self.test.target),
         ):
             _refuse_future(self.name, part, history, target)
 
@@ -105,14 +108,14 @@ class FinalSplit(Split):
 
 
 def _refuse_future(name: str, part: str, history: Interactions, target: Interactions) -> None:
-    """Per user, no target may be older than the newest history event."""
+    """Per user, no target may be older than the newest event known before it."""
     newest = np.full(history.n_users, np.iinfo(np.int64).min)
-    np.maximum.at(newest, history.user, history.time)
+    newest[history.user] = history.time  # sorted by user and time: the last one written is the newest
     early = target.time < newest[target.user]
     if early.any():
         row = int(early.argmax())
         user = int(target.user[row])
         raise LeakError(
             f"split {name}: {part} event of user {user} at {target.time[row]} is older than "
-            f"that user's newest training event at {newest[user]}"
+            f"that user's newest earlier-known event at {newest[user]}"
         )
