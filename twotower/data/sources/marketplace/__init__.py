@@ -1,0 +1,6 @@
+"""A simulated vehicle market: a discrete-choice simulation with the published market's schema and shape."""
+
+from twotower.data.sources.marketplace.source import Market, Marketplace
+from twotower.data.sources.marketplace.statistics import PUBLISHED, statistics
+
+__all__ = ["PUBLISHED", "Market", "Marketplace", "statistics"]

@@ -1,0 +1,145 @@
+"""The discrete choice that drives the market: search results by exposure, clicks by utility plus Gumbel noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twotower.data.sources.marketplace.catalogue import Ads
+from twotower.data.sources.marketplace.people import N_WISHES, People
+from twotower.types import Array, Floats, Ids
+
+Ids32 = NDArray[np.int32]
+PAGE = 12
+"""Ads on a page of search results."""
+PRICE_BANDS = 6
+WIDER = np.array([3, 3, 3, 4, 4])
+"""The next wider search after each: model, near home, make -> body and price band -> body."""
+BLOCK = 200_000
+"""Pages looked at at once: about 300 MB of temporary arrays."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shelves:
+    """Five ways of sorting the catalogue into cells, from narrow to wide; a search opens one cell of one way.
+
+    Attributes:
+        order: ads sorted by cell, one row per way. Shape [5, N].
+        start: first position of each ad's cell in `order`. Shape [5, N].
+        stop: position after each ad's cell. Shape [5, N].
+    """
+
+    order: Ids32
+    start: Ids32
+    stop: Ids32
+
+    @classmethod
+    def of(cls, ads: Ads) -> "Shelves":
+        """Cells by model · city and body and price band · make and body · body and price band · body."""
+        model, make, body = (ads.codes[:, column].astype(np.int64) for column in range(3))
+        limits = np.quantile(ads.traits[:, 0], np.linspace(0, 1, PRICE_BANDS + 1)[1:-1])
+        body_band = body * PRICE_BANDS + np.searchsorted(limits, ads.traits[:, 0])
+        keys = (model, ads.city * 1000 + body_band, make * 100 + body, body_band, body)
+        n = len(ads)
+        order, start, stop = (np.empty((len(keys), n), np.int32) for _ in range(3))
+        for way, key in enumerate(keys):
+            order[way] = np.argsort(key, kind="stable")
+            ranked = key[order[way]]
+            edges = np.flatnonzero(np.diff(ranked, prepend=-1))
+            lengths = np.diff(np.append(edges, n))
+            start[way, order[way]] = np.repeat(edges, lengths)
+            stop[way, order[way]] = np.repeat(edges + lengths, lengths)
+        return cls(order, start, stop)
+
+
+def utility(ads: Ads, people: People, log_price: Floats, user: Ids, wish: Ids, shown: Ids) -> Floats:
+    """What an ad is worth to a user who follows a wish, in units of the choice noise.
+
+    Args:
+        ads: all ads.
+        people: hidden tastes.
+        log_price: the ads' present prices. Shape [N].
+        user: who looks. Shape [n].
+        wish: the ad that stands for the wish. Shape [n].
+        shown: ads on the page. Shape [n, M].
+
+    Returns:
+        Shape [n, M].
+    """
+    code, sought = ads.codes[shown], ads.codes[wish][:, None, :]
+    trait, dream = ads.traits[shown], ads.traits[wish][:, None, :]
+    who = user[:, None]
+    same = (code[..., :3] == sought[..., :3]).astype(np.float32)
+    value = np.float32(1.5) * same[..., 0] + np.float32(0.8) * same[..., 1] + np.float32(1.5) * same[..., 2]
+    value += people.fuel[who, code[..., 3]]
+    value += people.transmission[who, code[..., 4]]
+    value += people.colour[who, code[..., 5]]
+    off_price = (log_price[shown] - dream[..., 0]) / people.price_width[who]
+    value -= np.float32(0.5) * np.minimum(off_price**2, np.float32(16))
+    value -= np.float32(0.25) * np.minimum(np.abs(trait[..., 3] - dream[..., 3]), np.float32(12))
+    value -= people.travel[who] * np.log1p(_kilometres(people.place[user][:, None, :], trait) / np.float32(50))
+    return np.asarray(value, np.float32)
+
+
+def _kilometres(home: Floats, trait: Floats) -> Floats:
+    """Distance on the equirectangular plane, good to a percent below 500 km."""
+    north = trait[..., 1] - home[..., 0]
+    east = (trait[..., 2] - home[..., 1]) * np.cos(np.radians(home[..., 0]))
+    return np.asarray(np.float32(111.2) * np.sqrt(north**2 + east**2), np.float32)
+
+
+def gumbel(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Standard Gumbel noise: choosing the largest of utility + noise is a multinomial logit choice."""
+    return np.asarray(-np.log(rng.standard_exponential(shape, dtype=np.float32) + np.float32(1e-30)), np.float32)
+
+
+def find_wishes(ads: Ads, people: People, demand: Floats, rng: np.random.Generator) -> None:
+    """Fills `people.wish` in place: the best of 16 ads drawn by demand, the later wishes akin to the first.
+
+    Args:
+        ads: all ads.
+        people: hidden tastes; `wish` is written.
+        demand: expected viewers of each ad. Shape [N].
+        rng: source of chance.
+    """
+    cumulative = np.cumsum(demand, dtype=np.float64)
+    for start in range(0, len(people), BLOCK):
+        user = np.arange(start, min(start + BLOCK, len(people)))
+        for k in range(N_WISHES):
+            spots = rng.random((len(user), 16)) * cumulative[-1]
+            drawn = np.minimum(np.searchsorted(cumulative, spots, side="right"), len(ads) - 1)
+            first = drawn[:, 0] if k == 0 else people.wish[user, 0]
+            value = np.float32(0.5) * utility(ads, people, ads.traits[:, 0], user, first, drawn)
+            people.wish[user, k] = drawn[np.arange(len(user)), (value + gumbel(value.shape, rng)).argmax(axis=1)]
+
+
+def shown_page(
+    shelves: Shelves, cumulative: Array, wish: Ids, search: Ids, rng: np.random.Generator
+) -> tuple[Ids, Ids]:
+    """One page of results per search, ads drawn by exposure from the searched cell; an empty cell widens the search.
+
+    Args:
+        shelves: the cells.
+        cumulative: running sum of exposure over `shelves.order`, starting with 0. Shape [5, N + 1].
+        wish: the ad whose cell is searched. Shape [n].
+        search: the way of searching. Shape [n].
+        rng: source of chance.
+
+    Returns:
+        Ads, -1 where even the widest search finds nothing. Shape [n, PAGE]. The way used. Shape [n].
+    """
+    search = search.copy()
+    for _ in range(3):
+        low = cumulative[search, shelves.start[search, wish]]
+        high = cumulative[search, shelves.stop[search, wish]]
+        search = np.where(high - low > 0, search, WIDER[search])
+    low = cumulative[search, shelves.start[search, wish]]
+    high = cumulative[search, shelves.stop[search, wish]]
+    spot = low[:, None] + rng.random((len(wish), PAGE)) * (high - low)[:, None]
+    page = np.empty((len(wish), PAGE), np.int64)
+    for way in np.unique(search):
+        rows = search == way
+        position = np.searchsorted(cumulative[way], spot[rows], side="right") - 1
+        page[rows] = shelves.order[way][np.minimum(position, shelves.order.shape[1] - 1)]
+    page[high <= low] = -1
+    return page, search
