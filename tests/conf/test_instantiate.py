@@ -1,0 +1,129 @@
+"""Every YAML of `conf/`: it composes, its targets exist, its options are the constructors', and it makes its object."""
+
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from twotower.config import compose, conf_dir, instantiate, locate
+from twotower.errors import BadConfig
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(conf_dir().rglob("*.yaml"))
+JOBS = sorted(conf_dir().glob("*.yaml"))
+GROUP_FILES = [path for path in FILES if path.parent != conf_dir()]
+CONFIG_OF_COMMAND = {
+    "twotower.train": "train",
+    "twotower.evaluate": "evaluate",
+    "twotower.build_index": "build_index",
+    "index/build.py": "build_index",
+    "pipelines/prepare.py": "train",
+}
+"""Commands that take Hydra overrides, and the configuration that they compose."""
+NOT_CONFIG = {"out", "run", "runs_dir"}
+"""Settings that a command may read before it composes."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(conf_dir()).with_suffix("").as_posix()
+
+
+def targets(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with a `_target_`, at any depth, with the place where it stands."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield where, node
+        for key, child in node.items():
+            yield from targets(child, f"{where}.{key}" if where else key)
+
+
+def content(path: Path) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=False) or {}
+
+
+TARGETS = [
+    pytest.param(node, id=f"{name_of(path)}:{where or '.'}") for path in FILES for where, node in targets(content(path))
+]
+
+
+@pytest.mark.parametrize("node", TARGETS)
+def test_a_target_exists_and_has_the_options_that_the_file_gives(node):
+    accepted = inspect.signature(locate(node["_target_"])).parameters
+    given = {key for key in node if not key.startswith("_")}
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+        assert given - set(accepted) == set()
+
+
+@pytest.mark.parametrize("node", TARGETS)
+def test_a_complete_target_makes_an_object_of_its_class(node):
+    target = locate(node["_target_"])
+    options = {key: value for key, value in node.items() if not key.startswith("_")}
+    if "???" in options.values():
+        pytest.skip("a mandatory value is the user's to give")
+    try:
+        inspect.signature(target).bind(**options)
+    except TypeError:
+        pytest.skip("the code gives the other arguments")
+    made = instantiate(OmegaConf.create(node))
+    assert isinstance(made, target) if inspect.isclass(target) else made is not None
+
+
+@pytest.mark.parametrize("path", [p for p in GROUP_FILES if "search" in content(p)], ids=name_of)
+def test_a_search_tries_several_values_of_real_options(path):
+    parts = content(path)
+    accepted = inspect.signature(locate(parts["model"]["_target_"])).parameters
+    assert set(parts["search"]) <= set(accepted)
+    assert all(len(set(map(str, values))) == len(values) >= 2 for values in parts["search"].values())
+
+
+@pytest.mark.parametrize("path", JOBS, ids=name_of)
+def test_a_job_configuration_composes(path):
+    assert compose(config_name=path.stem)
+
+
+def groups_of(job: Path) -> set[str]:
+    """The groups in a job's defaults list."""
+    entries = content(job).get("defaults", [])
+    return {
+        key.removeprefix("override ").lstrip("/").split("@")[0] for e in entries if isinstance(e, dict) for key in e
+    }
+
+
+@pytest.mark.parametrize("path", GROUP_FILES, ids=name_of)
+def test_a_group_file_composes_into_the_jobs_that_use_its_group(path):
+    group = path.parent.relative_to(conf_dir()).as_posix()
+    jobs = [job for job in JOBS if group in groups_of(job)]
+    for job in jobs:
+        assert compose([f"{group}={path.stem}"], job.stem)
+    if not jobs:
+        assert content(path)
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+
+
+def documented_commands() -> Iterator[Any]:
+    """Command lines of the documents that take overrides: (configuration, overrides)."""
+    pattern = re.compile(r"python (?:-m )?(" + "|".join(map(re.escape, CONFIG_OF_COMMAND)) + r")([^`\n#|]*)")
+    for path in documents():
+        for command, rest in pattern.findall(path.read_text().replace("\\\n", " ")):
+            words = shlex.split(rest)
+            overrides = [w for w in words if "=" in w and not w.startswith("-") and w.split("=")[0] not in NOT_CONFIG]
+            if overrides:
+                yield pytest.param(CONFIG_OF_COMMAND[command], overrides, id=f"{path.name}:{' '.join(overrides)}")
+
+
+@pytest.mark.parametrize(("config_name", "overrides"), documented_commands())
+def test_a_documented_command_composes(config_name, overrides):
+    assert compose(overrides, config_name)
+
+
+def test_a_documented_command_with_a_slip_would_be_found():
+    with pytest.raises(BadConfig, match="no-such-data"):
+        compose(["data=no-such-data"])
