@@ -1,0 +1,102 @@
+"""`Retriever`: whatever is excluded or filtered, a list is short only when nothing is left."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twotower.ann.exact import ExactIndex
+from twotower.errors import BadConfig
+from twotower.retrieval.retriever import Retriever
+from twotower.types import NO_ITEM, Queries, Ragged, TopK
+
+N, D = 200, 8
+VECTORS = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
+
+
+class FixedEncoder:
+    """The vector of user u is row u of a table."""
+
+    def __init__(self, vectors):
+        self.vectors = vectors
+
+    def user_vectors(self, queries):
+        return self.vectors[queries.users]
+
+
+class Blinkered(ExactIndex):
+    """An approximate index that never reaches the second half of the catalogue."""
+
+    exact = False
+
+    def search(self, vectors, k):
+        found = super().search(vectors, k)
+        seen = found.items < N // 2
+        return TopK(np.where(seen, found.items, NO_ITEM), np.where(seen, found.scores, -np.inf).astype(np.float32))
+
+
+USERS = np.random.default_rng(1).normal(size=(6, D)).astype(np.float32)
+
+
+def retriever(index_class=ExactIndex, vectors=VECTORS):
+    return Retriever(FixedEncoder(USERS), index_class().build(VECTORS), vectors)
+
+
+def best_left(user, k, excluded, allowed):
+    """Oracle: sort all scores, leave out what must not be returned."""
+    order = np.argsort(-(VECTORS @ USERS[user]), kind="stable")
+    left = [i for i in order if i not in excluded and allowed[i]][:k]
+    return left + [NO_ITEM] * (k - len(left))
+
+
+def queries(exclusions):
+    users = np.arange(len(exclusions))
+    return Queries(users, Ragged.empty(len(users)), Ragged.from_lists(exclusions))
+
+
+@given(
+    st.lists(st.lists(st.integers(0, N - 1), max_size=N), min_size=1, max_size=6),
+    st.integers(1, N + 5),
+    st.floats(0, 1),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_returns_the_best_of_what_is_left(exclusions, k, share, with_vectors, seed):
+    allowed = np.random.default_rng(seed).random(N) < share
+    found = retriever(vectors=VECTORS if with_vectors else None).retrieve(queries(exclusions), k, allowed)
+    for user, excluded in enumerate(exclusions):
+        assert found.items[user].tolist() == best_left(user, k, set(excluded), allowed)
+
+
+def test_a_user_who_has_seen_nearly_all_still_gets_a_full_list():
+    seen_all_but_three = [i for i in range(N) if i not in (5, 77, 198)]
+    found = retriever().retrieve(queries([seen_all_but_three, [], [], [], [], []]), 3)
+    assert sorted(found.items[0]) == [5, 77, 198]
+
+
+def test_an_index_that_cannot_reach_an_item_is_made_up_for():
+    allowed = np.arange(N) >= 80  # the blinkered index offers 80..99 only; 50 are wanted
+    found = retriever(Blinkered).retrieve(queries([[], [81]]), 50, allowed)
+    for user, excluded in ((0, set()), (1, {81})):
+        assert found.items[user].tolist() == best_left(user, 50, excluded, allowed)
+
+
+def test_without_item_vectors_such_a_list_is_short_but_padded():
+    found = retriever(Blinkered, None).retrieve(queries([[]]), 150)
+    assert (found.items[0] != NO_ITEM).sum() == N // 2
+
+
+def test_scores_are_the_inner_products_of_user_and_item():
+    found = retriever().retrieve(queries([[3]]), 10)
+    np.testing.assert_allclose(found.scores[0], VECTORS[found.items[0]] @ USERS[0], rtol=1e-5)
+
+
+def test_nothing_allowed_gives_padding_only():
+    found = retriever().retrieve(queries([[]]), 4, np.zeros(N, np.bool_))
+    assert found.items.tolist() == [[NO_ITEM] * 4]
+    assert np.isneginf(found.scores).all()
+
+
+def test_scan_needs_the_item_vectors():
+    with pytest.raises(BadConfig, match="item vectors"):
+        retriever(vectors=None).scan(USERS, Ragged.empty(6), 3)

@@ -1,0 +1,79 @@
+"""Checks, unit length and pair scores of vectors: the arithmetic that every index and its measurement share."""
+
+from collections.abc import Callable
+from typing import Protocol, Self
+
+import numpy as np
+
+from twotower.errors import BadConfig, BadInput
+from twotower.protocols import Metric, VectorIndex
+from twotower.types import Floats
+
+METRICS: tuple[Metric, ...] = ("inner_product", "cosine", "euclidean")
+_CHECK_ROWS = 1 << 18
+
+
+class BuildableIndex(VectorIndex, Protocol):
+    """A `VectorIndex` that can be built here from vectors in memory or memory-mapped."""
+
+    def build(self, vectors: Floats, *, progress: Callable[[int], None] | None = None) -> Self:
+        """Takes all vectors [N, D] in; row i is item i. `progress` hears how many were added since it last heard."""
+        ...
+
+
+def checked_metric(metric: str) -> Metric:
+    """The metric, if there is one of that name.
+
+    Raises:
+        BadConfig: there is not.
+    """
+    for known in METRICS:
+        if metric == known:
+            return known
+    raise BadConfig(f"metric {metric!r}: choose one of {', '.join(METRICS)}")
+
+
+def checked_catalogue(vectors: Floats) -> Floats:
+    """Item vectors that an index can be built from, read block by block so that a memory map stays one. Shape [N, D].
+
+    Raises:
+        BadInput: not a float32 matrix with at least one row and column, or a value is not finite.
+    """
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise BadInput(f"an index needs vectors of shape [N, D] with N, D >= 1, got {vectors.shape}")
+    if vectors.dtype != np.float32:
+        raise BadInput(f"an index needs float32 vectors, got {vectors.dtype}; convert with .astype(np.float32)")
+    for start in range(0, len(vectors), _CHECK_ROWS):
+        bad = ~np.isfinite(vectors[start : start + _CHECK_ROWS]).all(axis=1)
+        if bad.any():
+            raise BadInput(f"the vector of item {start + int(bad.argmax())} is not finite; check the towers' weights")
+    return vectors
+
+
+def checked_queries(vectors: Floats, dim: int) -> Floats:
+    """Query vectors as a contiguous float32 matrix. Shape [B, D].
+
+    Raises:
+        BadInput: wrong shape, or a value is not finite.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise BadInput(f"query vectors must have shape [B, {dim}], got {vectors.shape}")
+    bad = ~np.isfinite(vectors).all(axis=1)
+    if bad.any():
+        raise BadInput(f"query vector {int(bad.argmax())} is not finite; check the towers' input and weights")
+    return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Vectors of length 1; a zero vector stays zero, so that its cosine with anything is 0. Shape [..., D]."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+
+
+def pair_scores(queries: Floats, vectors: Floats, metric: Metric) -> Floats:
+    """Exact scores of each query [B, D] with vectors of its own [B, K, D], higher is better. Shape [B, K]."""
+    if metric == "euclidean":
+        return np.asarray(-np.linalg.norm(queries[:, None, :] - vectors, axis=2))
+    if metric == "cosine":
+        queries, vectors = unit(queries), unit(vectors)
+    return np.asarray(np.einsum("bd,bkd->bk", queries, vectors))

@@ -1,0 +1,223 @@
+"""`TwoStageRecommender`: retrieve, filter, rank, select; its `Trace` keeps what each stage removed and said."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from twotower.ann.vectors import unit
+from twotower.errors import BadConfig, BadInput
+from twotower.filters import all_of
+from twotower.protocols import Ranker
+from twotower.retrieval.retriever import Retriever, kept
+from twotower.topk import rescore, top_k
+from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, TopK
+
+How = Literal["known user", "from the given history", "popular items"]
+"""Which way a query is answered."""
+Stage = Callable[[Queries, int], TopK]
+SEEN = "seen before"
+_BLOCK_QUERIES = 1024
+_GOLD_PAIRS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """Everything that happened to a batch of queries.
+
+    Attributes:
+        how: the way each query was answered. B entries.
+        retrieved: what the first stage found before any filter. Shape [B, C].
+        removed: rule to the number of retrieved items that it was the first to remove, per query. Shapes [B].
+        candidates: what was ranked: allowed items, scored by the first stage. Shape [B, C].
+        ranked: the same items, scored by the second stage. Shape [B, C].
+        top: the answer. Shape [B, k].
+    """
+
+    how: tuple[How, ...]
+    retrieved: TopK
+    removed: Mapping[str, Ids]
+    candidates: TopK
+    ranked: TopK
+    top: TopK
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """An item of the history that speaks for a recommended one, by the cosine of their vectors."""
+
+    item: int
+    cosine: float
+
+
+class TwoStageRecommender:
+    """A `Recommender` of two stages: a retriever over the whole catalogue, a ranker over its candidates.
+
+    A query without user and history gets popular items. Nothing is changed by answering: one object serves all threads.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        ranker: Ranker | None = None,
+        *,
+        n_candidates: int = 500,
+        rules: Mapping[str, Bools] | None = None,
+        popularity: Floats | None = None,
+    ) -> None:
+        """Joins the stages.
+
+        Args:
+            retriever: the first stage.
+            ranker: the second stage; None leaves the order of the first.
+            n_candidates: how many retrieved items are ranked.
+            rules: name to the items that it allows; an item must meet all. Shapes [N].
+            popularity: for queries of which nothing is known; None gives them no items. Shape [N].
+
+        Raises:
+            BadConfig: n_candidates < 1.
+        """
+        if n_candidates < 1:
+            raise BadConfig(f"n_candidates must be at least 1, got {n_candidates}")
+        self.retriever = retriever
+        self.ranker = ranker
+        self.n_candidates = n_candidates
+        self.rules = dict(rules or {})
+        self.allowed = all_of(self.rules.values())
+        n = len(retriever.index)
+        self.popularity = np.full(n, -np.inf, np.float32) if popularity is None else popularity
+
+    def recommend(self, queries: Queries, k: int) -> TopK:
+        """Ranked lists [B, k] without excluded or disallowed items."""
+        if k < 1:
+            raise BadInput(f"k must be at least 1, got {k}")
+        blocks = [self._rank(block, self._candidates(block, k)).head(k) for block in queries.blocks(_BLOCK_QUERIES)]
+        return TopK.concatenate(blocks) if blocks else _nothing(0, k)
+
+    def trace(self, queries: Queries, k: int) -> Trace:
+        """The answer with all that led to it; costs one more search."""
+        if k < 1:
+            raise BadInput(f"k must be at least 1, got {k}")
+        free = Queries.of(queries.users, queries.histories, exclude_history=False)
+        retrieved = self._candidates(free, k, unfiltered=True)
+        candidates = self._candidates(queries, k)
+        ranked = self._rank(queries, candidates)
+        return Trace(
+            ways(queries), retrieved, self._removed(retrieved, queries), candidates, ranked, ranked.head(k)
+        )  # fmt: skip
+
+    def because(self, item: int, history: Ids, n: int = 3) -> list[Because]:
+        """The n items of a history whose vectors are most like an item's, best first, each once.
+
+        Raises:
+            BadConfig: the retriever was made without item vectors.
+        """
+        if self.retriever.vectors is None:
+            raise BadConfig("because: give the Retriever the item vectors")
+        past = np.unique(history)
+        likeness = unit(self.retriever.vectors[past]) @ unit(self.retriever.vectors[item])
+        order = np.argsort(-likeness, kind="stable")[:n]
+        return [Because(int(past[i]), float(likeness[i])) for i in order]
+
+    def gold_standard(self, queries: Queries, k: int) -> TopK:
+        """The ranker over every allowed item, in blocks: what the lists would be if retrieval lost nothing.
+
+        Shape [B, k].
+
+        Raises:
+            BadConfig: there is no ranker, or the retriever was made without item vectors.
+        """
+        if self.ranker is None:
+            raise BadConfig("gold_standard: there is no ranker")
+        lists = [
+            _by_way(block, k, self._rank_everything, lambda q, n: self._popular(q, n, self.allowed))
+            for block in queries.blocks(_BLOCK_QUERIES)
+        ]
+        return TopK.concatenate(lists) if lists else _nothing(0, k)
+
+    def _rank_everything(self, queries: Queries, k: int) -> TopK:
+        """The ranker's k best of all allowed items, part of the catalogue by part. Shape [B, k]."""
+        vectors = self.retriever.encoder.user_vectors(queries)
+        n = len(self.retriever.index)
+        items = np.arange(n) if self.allowed is None else np.flatnonzero(self.allowed)
+        best = _nothing(len(queries), k)
+        n_parts = -(-len(items) * len(queries) // _GOLD_PAIRS)
+        for part in np.array_split(items, n_parts) if n_parts else ():
+            allowed = np.zeros(n, np.bool_)
+            allowed[part] = True
+            every = self.retriever.scan(vectors, queries.exclusions, len(part), allowed)
+            best = _merged(best, self._rank(queries, every), k)
+        return best
+
+    def _candidates(self, queries: Queries, k: int, *, unfiltered: bool = False) -> TopK:
+        """First stage of every query, popular items for those of which nothing is known. Shape [B, C]."""
+        allowed = None if unfiltered else self.allowed
+        return _by_way(
+            queries,
+            max(k, self.n_candidates),
+            lambda known, width: self.retriever.retrieve(known, width, allowed),
+            lambda unknown, width: self._popular(unknown, width, allowed),
+        )
+
+    def _popular(self, queries: Queries, k: int, allowed: Bools | None) -> TopK:
+        return top_k(np.tile(self.popularity, (len(queries), 1)), k, queries.exclusions, allowed)
+
+    def _rank(self, queries: Queries, candidates: TopK) -> TopK:
+        """Second stage; popular items keep their order. Shape [B, C]."""
+        rows = np.flatnonzero(_known(queries))
+        if self.ranker is None or not len(rows):
+            return candidates
+        chosen = TopK(candidates.items[rows], candidates.scores[rows])
+        ranked = self.ranker.rank(queries.take(rows), chosen)
+        items, scores = candidates.items.copy(), candidates.scores.copy()
+        items[rows], scores[rows] = ranked.items, ranked.scores
+        return TopK(items, scores)
+
+    def _removed(self, retrieved: TopK, queries: Queries) -> dict[str, Ids]:
+        """Rule by rule, how many retrieved items of each query it was the first to remove."""
+        left: Bools = retrieved.items != NO_ITEM
+        removed = {}
+        for name, keep in (
+            (SEEN, kept(retrieved, queries.exclusions)),
+            *((name, mask[retrieved.items]) for name, mask in self.rules.items()),
+        ):
+            removed[name] = (left & ~keep).sum(axis=1)
+            left = left & keep
+        return removed
+
+
+def ways(queries: Queries) -> tuple[How, ...]:
+    """How each query can be answered."""
+    known: Array = queries.users != UNKNOWN_USER
+    shown = queries.histories.lengths > 0
+    return tuple(
+        "known user" if k else "from the given history" if h else "popular items"
+        for k, h in zip(known, shown, strict=True)
+    )
+
+
+def _known(queries: Queries) -> Bools:
+    """Queries of which a user or a history is known. Shape [B]."""
+    return np.asarray((queries.users != UNKNOWN_USER) | (queries.histories.lengths > 0))
+
+
+def _by_way(queries: Queries, k: int, known: Stage, unknown: Stage) -> TopK:
+    """Answers the queries of which something is known by one stage and the others by another. Shape [B, k]."""
+    is_known = _known(queries)
+    answer = _nothing(len(queries), k)
+    for rows, stage in ((np.flatnonzero(is_known), known), (np.flatnonzero(~is_known), unknown)):
+        if len(rows):
+            found = stage(queries.take(rows), k)
+            answer.items[rows], answer.scores[rows] = found.items, found.scores
+    return answer
+
+
+def _nothing(n_queries: int, k: int) -> TopK:
+    return TopK(np.full((n_queries, k), NO_ITEM), np.full((n_queries, k), -np.inf, np.float32))
+
+
+def _merged(a: TopK, b: TopK, k: int) -> TopK:
+    """The k best of two lists per query."""
+    both = TopK(np.concatenate([a.items, b.items], axis=1), np.concatenate([a.scores, b.scores], axis=1))
+    return rescore(both, both.scores, k)
