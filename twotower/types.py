@@ -85,17 +85,19 @@ class Ragged:
 
     def take(self, rows: Array) -> "Ragged":
         """The given rows, in the given order (repeats allowed)."""
-        lengths = self.lengths[rows]
-        starts = np.repeat(self.offsets[:-1][rows], lengths)
-        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return Ragged.from_lengths(self.values[starts + within], lengths)
+        positions, lengths = self.positions(rows)
+        return Ragged.from_lengths(self.values[positions], lengths)
+
+    def positions(self, rows: Array) -> tuple[Ids, Ids]:
+        """Where in `values` the given rows lie, one after the other, and their lengths; costs what the rows hold."""
+        starts = self.offsets[:-1][rows]
+        lengths = self.offsets[1:][rows] - starts
+        return runs(starts, lengths), lengths
 
     def last(self, n: int) -> "Ragged":
         """Every row cut to its last `n` values."""
         lengths = np.minimum(self.lengths, n)
-        starts = np.repeat(self.offsets[1:] - lengths, lengths)
-        within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return Ragged.from_lengths(self.values[starts + within], lengths)
+        return Ragged.from_lengths(self.values[runs(self.offsets[1:] - lengths, lengths)], lengths)
 
     def padded(self, width: int, fill: Any = NO_ITEM) -> Array:
         """Dense [B, width]: the last `width` values of every row, left-aligned, the rest `fill`."""
@@ -103,6 +105,15 @@ class Ragged:
         dense = np.full((len(self), width), fill, self.values.dtype)
         dense[np.arange(width) < rows.lengths[:, None]] = rows.values
         return dense
+
+
+def runs(starts: Ids, lengths: Ids) -> Ids:
+    """Runs of consecutive numbers, one after the other: run i is starts[i] .. starts[i] + lengths[i] - 1.
+
+    >>> runs(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,10 +1,9 @@
 """`RawCosine`: how alike user profiles and items are before any training, on the features that they share."""
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array, hstack
 
 from twotower.errors import BadInput
-from twotower.features.encoded import EncodedTable, as_matrix
+from twotower.features.encoded import UNKNOWN, Bags, Codes, EncodedTable, as_matrix, take_codes
 from twotower.types import Array, Floats
 
 MEAN = ":mean"
@@ -16,7 +15,7 @@ class RawCosine:
 
     The shared part is: each coded field that both tables have (one-many on either side, the unknown code left out), and
     each number `x` of the items of which the profiles have the mean `x:mean`. Standard deviations, counts and
-    missing-value indicators have no counterpart and are left out. Vectors are kept sparse and of unit length.
+    missing-value indicators have no counterpart and are left out. Only lengths are computed ahead, no table is copied.
 
     Source: Kurovski, Deep Learning for Recommender Systems, 2017: cos(u, v) of the similarity regulariser.
 
@@ -39,22 +38,52 @@ class RawCosine:
                     f"RawCosine: field {name!r} has {profiles.sizes[name]} codes in the profiles but "
                     f"{items.sizes[name]} in the items; encode both with one encoder"
                 )
-        self._profiles = self._unit_rows(profiles, MEAN)
-        self._items = self._unit_rows(items, "")
+        self._profiles, self._items = profiles, items
+        self._profile_numbers = self._numbers(profiles, MEAN)
+        self._item_numbers = self._numbers(items, "")
+        self._profile_lengths = self._lengths(profiles, self._profile_numbers)
+        self._item_lengths = self._lengths(items, self._item_numbers)
 
     def __call__(self, profile_rows: Array, item_rows: Array) -> Floats:
         """Cosine of each pair, 0 where either side is empty. Shapes [P], [P] -> [P]."""
-        products = self._profiles[profile_rows].multiply(self._items[item_rows])
-        cosines: Floats = np.asarray(products.sum(axis=1), np.float32)
+        products = np.einsum("pf,pf->p", self._profile_numbers[profile_rows], self._item_numbers[item_rows])
+        for name in self.fields:
+            ours = take_codes(self._profiles.codes[name], profile_rows)
+            theirs = take_codes(self._items.codes[name], item_rows)
+            products += _dot(ours, theirs, self._items.sizes[name])
+        lengths = self._profile_lengths[profile_rows] * self._item_lengths[item_rows]
+        cosines: Floats = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
         return cosines
 
-    def _unit_rows(self, table: EncodedTable, suffix: str) -> csr_array:
-        """The shared part of every row, scaled to unit length; empty rows stay 0. Shape [n, D]."""
+    def _numbers(self, table: EncodedTable, suffix: str) -> Floats:
+        """The shared numbers. Shape [n, F]."""
         columns = [table.continuous_names.index(name + suffix) for name in self.numbers]
-        parts = [as_matrix(table.codes[name], table.sizes[name]) for name in self.fields]
-        rows = csr_array(hstack([*parts, csr_array(table.continuous[:, columns])], format="csr"), dtype=np.float32)
-        lengths = np.sqrt(rows.power(2).sum(axis=1))
-        scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-        unit = csr_array(diags_array(scale) @ rows)
-        unit.sort_indices()
-        return unit
+        numbers: Floats = table.continuous[:, columns]
+        return numbers
+
+    def _lengths(self, table: EncodedTable, numbers: Floats) -> Floats:
+        """Euclidean length of the shared part of every row. Shape [n]."""
+        squares = np.einsum("nf,nf->n", numbers, numbers)
+        for name in self.fields:
+            squares += _squares(table.codes[name])
+        lengths: Floats = np.sqrt(squares)
+        return lengths
+
+
+def _squares(codes: Codes) -> Floats:
+    """Squared length of every row. Shape [n]."""
+    if not isinstance(codes, Bags):
+        known: Floats = (codes != UNKNOWN).astype(np.float32)
+        return known
+    return np.bincount(codes.codes.row_ids(), codes.weights**2, minlength=len(codes)).astype(np.float32)
+
+
+def _dot(ours: Codes, theirs: Codes, size: int) -> Floats:
+    """Product of each row with the row opposite. Shapes [P], [P] -> [P]."""
+    if not isinstance(ours, Bags) or isinstance(theirs, Bags):
+        products: Floats = as_matrix(ours, size).multiply(as_matrix(theirs, size)).sum(axis=1)
+        return products
+    # The common case, a distribution opposite a single code, needs no sparse matrices.
+    rows = ours.codes.row_ids()
+    same = ours.codes.values == theirs[rows]
+    return np.bincount(rows[same], ours.weights[same], minlength=len(ours)).astype(np.float32)

@@ -64,7 +64,8 @@ class Bags:
 
     def take(self, rows: Array) -> "Bags":
         """The given rows."""
-        return Bags(self.codes.take(rows), Ragged(self.weights, self.codes.offsets).take(rows).values)
+        positions, lengths = self.codes.positions(rows)
+        return Bags(Ragged.from_lengths(self.codes.values[positions], lengths), self.weights[positions])
 
 
 Codes = NDArray[np.int32] | Bags

@@ -17,8 +17,8 @@ from twotower.features.encoded import Bags, Codes, EncodedTable, as_matrix
 from twotower.features.encoders import FeatureEncoder
 from twotower.features.markov import MarkovWeights
 from twotower.features.states import ItemStates
-from twotower.features.windows import DAY, MONDAY, Windows, refresh_windows
-from twotower.types import UNKNOWN_USER, Array, Floats, Ids, Ragged, Times
+from twotower.features.windows import DAY, MONDAY, refresh_windows
+from twotower.types import UNKNOWN_USER, Array, Floats, Ids, Ragged, Times, runs
 
 BLOCK_EVENTS = 8_000_000
 """Events (counted once per window that they are in) aggregated at once: about 0.3 GiB."""
@@ -163,7 +163,8 @@ class ProfileLearner:
         weights = self.weights.fit(events).weights(events) if self.weights else np.ones(len(events), np.float32)
         tables = [aggregate(Ragged.empty(1), np.empty(0, np.float32), states)]
         for block in windows.blocks(BLOCK_EVENTS):
-            chosen, lengths = _expand(block)
+            lengths = block.stop - block.start
+            chosen = runs(block.start, lengths)
             tables.append(aggregate(Ragged.from_lengths(state[chosen], lengths), weights[chosen], states))
         user = np.concatenate([[UNKNOWN_USER], windows.user])
         return Profiles(_stacked(tables), user, np.concatenate([[0], windows.as_of]), events.n_users, window)
@@ -230,13 +231,6 @@ def _mean_and_sd(incidence: csr_array, z: Floats) -> NDArray[np.float64]:
     # The difference of two near-equal numbers can fall below 0 by a rounding error.
     variance = np.maximum(second / total - mean**2, 0)
     return np.column_stack([mean, np.sqrt(variance)])
-
-
-def _expand(windows: Windows) -> tuple[Ids, Ids]:
-    """Event numbers of all windows, one window after the other, and how many each has."""
-    lengths = windows.stop - windows.start
-    starts = np.repeat(windows.start - (np.cumsum(lengths) - lengths), lengths)
-    return starts + np.arange(len(starts)), lengths
 
 
 def _stacked(tables: list[EncodedTable]) -> EncodedTable:
