@@ -13,11 +13,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-DATA ?=
-RUN ?=
-INDEX ?=
-ARGS ?=
-USER_ID ?= 42
+DATA =
+RUN =
+INDEX =
+ARGS =
+USER_ID = 42
 
 data := $(if $(DATA),data=$(DATA))
 run := $(if $(RUN),run=$(RUN))
