@@ -27,12 +27,11 @@ class Holdout:
     @classmethod
     def of(cls, history: Interactions, target: Interactions, at: int) -> "Holdout":
         """Drops known positives and repeated pairs from the target."""
-        new = ~np.isin(target.pair_keys(), history.pair_keys())
-        return cls(history, target.where(new).unique_pairs(), at)
+        return cls(history, target.where(~history.has_pairs_of(target)).unique_pairs(), at)
 
     def users(self) -> Ids:
         """Users with at least one target, rising."""
-        return np.unique(self.target.user).astype(np.int64)
+        return np.flatnonzero(np.bincount(self.target.user, minlength=self.target.n_users))
 
     def queries(self) -> Queries:
         """One query per user with a target: history shown, known positives excluded."""
@@ -52,7 +51,7 @@ class Split:
         dataset: users, catalogue and all events.
         train: what models learn from.
         validation: for early stopping and tuning.
-        test: for the final figures only.
+        test: for the final figures only; its history holds the training and validation events.
         name: how the split was made, e.g. "leave_last(n=1)".
         ordered_by_time: False for random splits, whose histories are not older than their targets.
     """
@@ -69,14 +68,13 @@ class Split:
             raise BadInput(f"split {self.name}: no training events; choose an earlier or later cut")
         for part in ("validation", "test"):
             holdout: Holdout = getattr(self, part)
-            if np.isin(holdout.target.pair_keys(), holdout.history.pair_keys()).any():
+            if holdout.history.has_pairs_of(holdout.target).any():
                 raise LeakError(f"split {self.name}: a {part} pair is already in the {part} history; use Holdout.of")
         self._refuse_leaks()
 
     def _refuse_leaks(self) -> None:
-        learnt = self.train.pair_keys()
         for part, holdout in (("validation", self.validation), ("test", self.test)):
-            leaked = np.isin(holdout.target.pair_keys(), learnt)
+            leaked = self.train.has_pairs_of(holdout.target)
             if leaked.any():
                 user, item = holdout.target.user[leaked.argmax()], holdout.target.item[leaked.argmax()]
                 raise LeakError(f"split {self.name}: {part} pair (user {user}, item {item}) is also in train")
@@ -92,8 +90,17 @@ class Split:
             _refuse_future(self.name, part, history, target)
 
     def refit(self) -> "Split":
-        """Train and validation events together as train, for the last fit before the test."""
-        joined = self.train.concat(self.validation.target)
+        """Train and validation events together as train, for the last fit before the test.
+
+        All events of a trained or validated user that the test shows are taken, repeats of known pairs included; users
+        who only appear in the test stay out, so that strong generalisation stays strong.
+        """
+        learnt = np.zeros(self.train.n_users, bool)
+        learnt[self.train.user] = learnt[self.validation.target.user] = True
+        joined = self.test.history.where(learnt[self.test.history.user])
+        for part in (self.train, self.validation.target):  # hand-made splits may show less in the test
+            missing = part.where(~joined.has_pairs_of(part))
+            joined = joined.concat(missing) if len(missing) else joined
         return FinalSplit(self.dataset, joined, self.validation, self.test, self.name, self.ordered_by_time)
 
 
@@ -103,7 +110,7 @@ class FinalSplit(Split):
     __slots__ = ()
 
     def _refuse_leaks(self) -> None:
-        if np.isin(self.test.target.pair_keys(), self.train.pair_keys()).any():
+        if self.train.has_pairs_of(self.test.target).any():
             raise LeakError(f"split {self.name}: a test pair is in the joined train part")
 
 
