@@ -99,27 +99,31 @@ class Events:
     kinds: tuple[str, ...] = ("event",)
 
     def interactions(self, users: IdMap, items: IdMap) -> Interactions:
-        """Events with internal ids; ties in time keep the file's order."""
-        n = len(self.table)
-        kind, kinds = np.zeros(n, np.int8), self.kinds
-        if self.kind is not None:
-            codes, names = self.table.ids(self.kind)
-            if len(names) > MOST_KINDS:
-                raise BadInput(
-                    f"{self.table.path}: column {self.kind!r} names {len(names)} kinds of events, at most {MOST_KINDS} "
-                    "are possible; name the column that holds view, save, buy or the like"
-                )
-            kind, kinds = codes.astype(np.int8), tuple(names)
+        """Events with internal ids; ties in time keep the file's order; without times a user's items stand by id."""
+        user = positions(self.table, self.user, as_text(users))
+        item = positions(self.table, self.item, as_text(items))
+        kind, kinds = self._kinds()
+        value = np.ones(len(user), np.float32) if self.value is None else self.table.numbers(self.value)
+        if self.time is None:
+            time, rows = np.zeros(len(user), np.int64), np.argsort(item, kind="stable")
+        else:
+            time, rows = self.table.times(self.time), np.arange(len(user))
         return Interactions.of(
-            positions(self.table, self.user, as_text(users)),
-            positions(self.table, self.item, as_text(items)),
-            np.zeros(n, np.int64) if self.time is None else self.table.times(self.time),
-            kind=kind,
-            value=None if self.value is None else self.table.numbers(self.value),
-            kinds=kinds,
-            n_users=len(users),
-            n_items=len(items),
-        )
+            user[rows], item[rows], time[rows], kind=kind[rows], value=value[rows], kinds=kinds,
+            n_users=len(users), n_items=len(items),
+        )  # fmt: skip
+
+    def _kinds(self) -> tuple[Array, tuple[str, ...]]:
+        """Code of each event's kind [n], and the names of the kinds."""
+        if self.kind is None:
+            return np.zeros(len(self.table), np.int8), self.kinds
+        codes, names = self.table.ids(self.kind)
+        if len(names) > MOST_KINDS:
+            raise BadInput(
+                f"{self.table.path}: column {self.kind!r} names {len(names)} kinds of events, at most {MOST_KINDS} "
+                "are possible; name the column that holds view, save, buy or the like"
+            )
+        return codes.astype(np.int8), tuple(names)
 
 
 @dataclass(frozen=True, slots=True)

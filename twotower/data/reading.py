@@ -42,14 +42,14 @@ CSV = Delimited()
 
 
 def read_rows(
-    path: Path, bad: BadRows, *, ids: Sequence[str], others: Sequence[str] = (), form: Delimited = CSV
+    path: Path, bad: BadRows, *, texts: Sequence[str], others: Sequence[str] = (), form: Delimited = CSV
 ) -> RawTable:
     """Reads the wanted columns of a file; its suffix (.csv .tsv .jsonl .json .parquet, text ones also .gz) tells how.
 
     Args:
         path: the file.
         bad: collects rows that cannot be parsed.
-        ids: columns that hold ids; they are kept as text, so that "007" stays "007".
+        texts: columns to keep as text, so that the id "007" stays "007".
         others: columns of any other kind; their types are inferred.
         form: how a text table is written.
 
@@ -59,31 +59,31 @@ def read_rows(
     """
     _check_file(path, form.encoding)
     suffix = Path(path.name.removesuffix(".gz")).suffix
-    wanted = tuple(dict.fromkeys((*ids, *others)))
+    wanted = tuple(dict.fromkeys((*texts, *others)))
     if suffix == ".parquet":
         return read_parquet(path, bad, wanted)
     if suffix in (".json", ".jsonl", ".ndjson"):
         return read_json_lines(path, bad, wanted)
-    return read_delimited(path, bad, ids=ids, others=others, form=form)
+    return read_delimited(path, bad, texts=texts, others=others, form=form)
 
 
 def read_delimited(
-    path: Path, bad: BadRows, *, ids: Sequence[str], others: Sequence[str] = (), form: Delimited = CSV
+    path: Path, bad: BadRows, *, texts: Sequence[str], others: Sequence[str] = (), form: Delimited = CSV
 ) -> RawTable:
     """Reads the wanted columns of a delimited text file; arguments and errors as `read_rows`."""
     _check_file(path, form.encoding)
     if form.names is None:
-        _check_columns(path, _header(path, form), (*ids, *others))
+        _check_columns(path, _header(path, form), (*texts, *others))
     text = pa.dictionary(pa.int32(), pa.string())
     try:
-        table = _parse_csv(path, form, dict.fromkeys(ids, text), (*ids, *others))
+        table = _parse_csv(path, form, dict.fromkeys(texts, text), (*texts, *others))
         return RawTable(path, table, np.arange(1, table.num_rows + 1), bad)
     except pa.ArrowInvalid as error:
         if "UTF8" in str(error) or "UTF-8" in str(error):
             raise BadInput(_undecodable(path, form.encoding)) from error
     except UnicodeDecodeError as error:
         raise BadInput(_undecodable(path, form.encoding)) from error
-    return _read_delimited_as_text(path, bad, form, tuple(dict.fromkeys((*ids, *others))))
+    return _read_delimited_as_text(path, bad, form, tuple(dict.fromkeys((*texts, *others))))
 
 
 def _read_delimited_as_text(path: Path, bad: BadRows, form: Delimited, wanted: tuple[str, ...]) -> RawTable:

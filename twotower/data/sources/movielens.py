@@ -147,7 +147,7 @@ class MovieLens:
 def _read_ratings(path: Path, layout: Layout, bad: BadRows) -> RawTable:
     """Checked ratings: ids, stars from the lowest to 5, seconds."""
     user, item, rating, time = layout.columns
-    table = read_delimited(path, bad, ids=(user, item), others=(rating, time), form=layout.form)
+    table = read_delimited(path, bad, texts=(user, item), others=(rating, time), form=layout.form)
     table.check_ids(user)
     table.check_ids(item)
     table.check_numbers(rating, layout.lowest, 5)

@@ -45,7 +45,7 @@ def items_100k(folder: Path, bad: BadRows) -> Features:
     """`u.item`: title, genres (one 0/1 column each), year."""
     names = ("item", "title", "released", "video", "url", *GENRES_100K)
     form = Delimited(delimiter="|", names=names, encoding="latin-1", quoting=False)
-    table = read_delimited(folder / "u.item", bad, ids=("item",), others=("title", *GENRES_100K), form=form)
+    table = read_delimited(folder / "u.item", bad, texts=("item",), others=("title", *GENRES_100K), form=form)
     for genre in GENRES_100K:
         table.check_numbers(genre, 0, 1)
     _check_keys(table, "item")
@@ -66,7 +66,7 @@ def items_1m(folder: Path, bad: BadRows) -> Features:
 
 def items_csv(folder: Path, bad: BadRows) -> Features:
     """`movies.csv`: title, genres, year."""
-    table = read_delimited(folder / "movies.csv", bad, ids=("movieId",), others=("title", "genres"))
+    table = read_delimited(folder / "movies.csv", bad, texts=("movieId",), others=("title", "genres"))
     _check_keys(table, "movieId")
     return _movies(table, "movieId", split_lists(table.text("genres"), "|", NO_GENRE))
 
@@ -75,7 +75,7 @@ def users_100k(folder: Path, bad: BadRows) -> Features:
     """`u.user`: age in years, gender, occupation, first digits of the zip code."""
     form = Delimited(delimiter="|", names=("user", "age", "gender", "occupation", "zip"))
     table = read_delimited(
-        folder / "u.user", bad, ids=("user", "zip"), others=("age", "gender", "occupation"), form=form
+        folder / "u.user", bad, texts=("user", "zip"), others=("age", "gender", "occupation"), form=form
     )
     table.check_numbers("age", 1, 120)
     _check_keys(table, "user")
@@ -98,7 +98,7 @@ def users_1m(folder: Path, bad: BadRows) -> Features:
 
 def with_tags(movies: Features, folder: Path, bad: BadRows) -> Features:
     """Adds from `tags.csv` the words that users attached to a movie, in lower case; weight: users who wrote it."""
-    table = read_delimited(folder / "tags.csv", bad, ids=("userId", "movieId"), others=("tag",))
+    table = read_delimited(folder / "tags.csv", bad, texts=("userId", "movieId"), others=("tag",))
     table.check_ids("userId")
     table.check_ids("movieId")
     refuse_unknown(table, "movieId", movies.ids, "movies.csv")

@@ -1,0 +1,128 @@
+"""Last.fm listening counts of HetRec 2011: 1,892 users, 17,632 artists, 92,834 (user, artist, plays) rows.
+
+Source: Cantador, Brusilovsky, Kuflik (2011), 2nd HetRec workshop at RecSys.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from twotower.data.assembly import Events, Features, build, lists_of, number_ids, positions, row_ids, used_ids
+from twotower.data.bad_rows import BadRows, OnBadRows
+from twotower.data.dataset import Dataset
+from twotower.data.raw_table import RawTable
+from twotower.data.reading import Delimited, read_delimited
+from twotower.data.tables import Column, Kind, MultiCategories
+from twotower.errors import MissingData
+
+URL = "https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip"
+TABS = Delimited(delimiter="\t", quoting=False)
+
+
+class LastFM:
+    """Reads the release: one event of kind "play" per user and artist, whose value is the number of plays.
+
+    There are no times of plays: every event has time 0, and a user's artists stand in the order of their ids. Only
+    splits that ignore time make sense (`RandomSplit`, `UserHeldOut`). The tags of an artist count the users who gave
+    them, those included whose play is tested: a weak hint that `side_features=False` takes away.
+
+    Args:
+        root: the data folder.
+        folder: name of the release's folder in it.
+        side_features: read names and tags of artists and the friends of users.
+        on_bad_rows: "raise" or "drop" rows that make no sense.
+        dropped_to: folder for the side files of dropped rows.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | Path = "data-cache",
+        folder: str = "hetrec2011-lastfm-2k",
+        side_features: bool = True,
+        on_bad_rows: OnBadRows = "raise",
+        dropped_to: str | Path = "data-cache/dropped",
+    ) -> None:
+        self.folder = Path(root) / folder
+        self.side_features = side_features
+        self.on_bad_rows: OnBadRows = on_bad_rows
+        self.dropped_to = Path(dropped_to)
+
+    def load(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            MissingData: the files are not in the data folder.
+            BadInput: a file is damaged.
+        """
+        if not self.folder.is_dir():
+            raise MissingData(f"{self.folder} is absent; fetch {URL} and unpack its files into that folder")
+        with BadRows(self.on_bad_rows, self.dropped_to) as bad:
+            plays = _keyed(self.folder / "user_artists.dat", bad, "userID", "artistID", others=("weight",))
+            plays.check_numbers("weight", 1)
+            users = number_ids(used_ids(plays, "userID"), "user")
+            items = number_ids(used_ids(plays, "artistID"), "item")
+            return build(
+                "lastfm",
+                Events(plays, "userID", "artistID", value="weight", kinds=("play",)),
+                users=users,
+                items=items,
+                user_features=_friends(self.folder, used_ids(plays, "userID"), bad) if self.side_features else None,
+                item_features=_artists(self.folder, bad) if self.side_features else None,
+                title="name" if self.side_features else None,
+            )
+
+
+def _keyed(path: Path, bad: BadRows, *keys: str, others: tuple[str, ...] = ()) -> RawTable:
+    """A table whose key columns are checked ids."""
+    form = Delimited(delimiter="\t", quoting=False, encoding=_encoding(path))
+    table = read_delimited(path, bad, texts=keys, others=others, form=form)
+    for key in keys:
+        table.check_ids(key)
+    return table
+
+
+def _encoding(path: Path) -> str:
+    """The publisher's files are UTF-8 but for the tags, which are latin-1 unless somebody has converted them."""
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    except FileNotFoundError as error:
+        raise MissingData(f"{path} is absent; fetch {URL} and unpack its files into {path.parent}") from error
+    return "utf-8"
+
+
+def _artists(folder: Path, bad: BadRows) -> Features:
+    """Name and tags of every listed artist."""
+    table = _keyed(folder / "artists.dat", bad, "id", others=("name",))
+    table.check_unique("id")
+    ids = row_ids(table, "id")
+    return Features(
+        ids,
+        {
+            Column("name", Kind.TEXT): table.text("name"),
+            Column("tags", Kind.MULTI_CATEGORICAL): _tags(folder, ids, bad),
+        },
+    )
+
+
+def _tags(folder: Path, artists: np.ndarray, bad: BadRows) -> MultiCategories:
+    """Tags of each artist, weighted by how many users gave them; some tagged artists are not listed, as published."""
+    names = _keyed(folder / "tags.dat", bad, "tagID", others=("tagValue",))
+    names.check_unique("tagID")
+    given = _keyed(folder / "user_taggedartists.dat", bad, "artistID", "tagID")
+    artist = positions(given, "artistID", artists)
+    tag = positions(given, "tagID", row_ids(names, "tagID"))
+    listed = (artist >= 0) & (tag >= 0)
+    pairs, counts = np.unique(artist[listed] * len(names) + tag[listed], return_counts=True)
+    return lists_of(pairs // len(names), names.text("tagValue")[pairs % len(names)], len(artists), counts)
+
+
+def _friends(folder: Path, users: np.ndarray, bad: BadRows) -> Features:
+    """The friends of each user."""
+    table = _keyed(folder / "user_friends.dat", bad, "userID", "friendID")
+    user = positions(table, "userID", users)
+    known = user >= 0
+    friends = lists_of(user[known], row_ids(table, "friendID")[known], len(users))
+    return Features(users, {Column("friends", Kind.MULTI_CATEGORICAL): friends})

@@ -1,0 +1,108 @@
+"""Feature columns of your own tables: kind and options as the YAML gives them, checked and typed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+from twotower.data.assembly import split_lists
+from twotower.data.raw_table import RawTable
+from twotower.data.raw_times import TimeUnit
+from twotower.data.tables import Categories, Column, Kind, MultiCategories, Values
+from twotower.errors import BadConfig
+from twotower.types import Array, Bools
+
+AS_TEXT = (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL, Kind.TEXT)
+"""Kinds whose values are read as text, so that the postcode "01067" stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One feature column.
+
+    Attributes:
+        kind: what it holds.
+        low: (continuous) smaller values count as missing.
+        high: (continuous) larger values count as missing.
+        separator: (multi_categorical) between the values in one cell, where the file has no lists.
+        weights: (multi_categorical) column that holds one number per value, separated likewise.
+    """
+
+    kind: Kind
+    low: float | None = None
+    high: float | None = None
+    separator: str = "|"
+    weights: str | None = None
+
+    @classmethod
+    def of(cls, name: str, given: Any) -> Self:
+        """From `continuous`, or from `{kind: continuous, low: 0}`."""
+        options = dict(given) if isinstance(given, Mapping) else {"kind": given}
+        accepted = [f.name for f in fields(cls)]
+        if "kind" not in options or not set(options) <= set(accepted):
+            raise BadConfig(f"column {name}: {sorted(options)}: write kind, and if needed {', '.join(accepted[1:])}")
+        if options["kind"] not in list(Kind):
+            raise BadConfig(f"column {name}: kind {options['kind']!r}: choose one of {', '.join(Kind)}")
+        return cls(**options | {"kind": Kind(options["kind"])})
+
+
+def column_of(name: str, spec: ColumnSpec) -> Column:
+    """The column's place in the schema."""
+    return Column(name, spec.kind, spec.low, spec.high)
+
+
+def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUnit) -> None:
+    """Refuses rows whose value is not of the column's kind; missing values are fine."""
+    if spec.kind is Kind.CONTINUOUS:
+        table.check_numbers(name, required=False)
+    elif spec.kind is Kind.TIMESTAMP:
+        table.check_times(name, time_unit, required=False)
+    elif spec.kind is Kind.MULTI_CATEGORICAL and spec.weights is not None:
+        table.refuse(_uneven(table, name, spec), spec.weights, "gives no number for each value", "give one per value")
+
+
+def column_values(table: RawTable, name: str, spec: ColumnSpec) -> Values:
+    """The values of a checked column. n rows."""
+    match spec.kind:
+        case Kind.CONTINUOUS:
+            return table.numbers(name)
+        case Kind.TIMESTAMP:
+            return table.times(name)
+        case Kind.TEXT:
+            return table.text(name)
+        case Kind.CATEGORICAL:
+            return Categories.of(table.text(name))
+        case Kind.MULTI_CATEGORICAL:
+            return _multi(table, name, spec)
+
+
+def _multi(table: RawTable, name: str, spec: ColumnSpec) -> MultiCategories:
+    if spec.weights is not None:
+        weights = [[float(str(w)) for w in row] for row in _cells(table, spec.weights, spec.separator)]
+        return MultiCategories.of(_cells(table, name, spec.separator), weights)
+    if table.is_list(name):
+        return MultiCategories.of(table.lists(name))
+    return split_lists(table.text(name), spec.separator)
+
+
+def _uneven(table: RawTable, name: str, spec: ColumnSpec) -> Bools:
+    """Rows whose weights are not one finite number per value. Shape [n]."""
+    values, weights = _cells(table, name, spec.separator), _cells(table, spec.weights or "", spec.separator)
+    fits = [len(v) == len(w) and all(map(_is_number, w)) for v, w in zip(values, weights, strict=True)]
+    return ~np.asarray(fits, np.bool_)
+
+
+def _cells(table: RawTable, name: str, separator: str) -> list[list[object]]:
+    """Each row's values as a list."""
+    if table.is_list(name):
+        return table.lists(name)
+    cells: Array = table.text(name)
+    return [[p for part in cell.split(separator) if (p := part.strip())] for cell in cells]
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return bool(np.isfinite(float(str(value))))
+    except ValueError:
+        return False
