@@ -104,15 +104,17 @@ def ndcg(topk: TopK, relevant: Ragged, k: int) -> PerUser:
     return _ndcg(hit_matrix(topk, relevant), relevant.lengths, k)
 
 
-def ranking_metrics(topk: TopK, relevant: Ragged, ks: Sequence[int]) -> dict[str, PerUser]:
-    """Every metric at every cut-off, e.g. "map@10" and "ndcg@100"; hits are found once.
+def ranking_metrics(
+    topk: TopK, relevant: Ragged, ks: Sequence[int], names: Sequence[str] | None = None
+) -> dict[str, PerUser]:
+    """Every metric (or those named) at every cut-off, e.g. "map@10" and "ndcg@100"; hits are found once.
 
     >>> topk, truth = as_topk([[1, 90, 2, 91, 92, 3]]), Ragged.from_lists([[1, 2, 3, 4, 5]])
     >>> sorted(ranking_metrics(topk, truth, [5]))
     ['f1@5', 'hit_rate@5', 'map@5', 'mrr@5', 'ndcg@5', 'precision@5', 'recall@5']
     """
     hits = hit_matrix(topk, relevant)
-    return {f"{name}@{k}": metric(hits, relevant.lengths, k) for name, metric in METRICS.items() for k in ks}
+    return {f"{name}@{k}": METRICS[name](hits, relevant.lengths, k) for name in names or METRICS for k in ks}
 
 
 def as_topk(rows: Sequence[Sequence[int]]) -> TopK:

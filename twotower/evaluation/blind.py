@@ -1,0 +1,63 @@
+"""Splits whose test cannot be reached, for everything that happens before the final figures."""
+
+from dataclasses import fields
+from typing import Self
+
+import numpy as np
+
+from twotower.data.split import FinalSplit, Holdout, Split
+from twotower.errors import LeakError
+
+
+class BlindSplit(Split):
+    """Looks like a `Split`, but asking for its test is an error, and its data set holds no test events.
+
+    Models are tuned on this, so that no option can depend on the test.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, split: Split) -> Self:
+        """Hides the test of a split; train and validation stay as they are."""
+        known = split.refit().train
+        kept = {field.name: getattr(split, field.name) for field in fields(Split) if field.name != "test"}
+        kept["dataset"] = split.dataset.with_interactions(known)
+        blind = object.__new__(cls)  # the parts were checked when `split` was made, and there is no test to check
+        for name, value in kept.items():
+            object.__setattr__(blind, name, value)
+        return blind
+
+    @property
+    def test(self) -> Holdout:
+        """Never there.
+
+        Raises:
+            LeakError: always.
+        """
+        raise LeakError(f"split {self.name}: the test is closed while models are tuned; use validation")
+
+    def refit(self) -> Split:
+        """Never there either: only the owner of the test can join train and validation.
+
+        Raises:
+            LeakError: always.
+        """
+        raise LeakError(f"split {self.name}: refit belongs to the full split, after tuning")
+
+
+def blind_final(split: Split) -> FinalSplit:
+    """Train and validation joined for the last fit; of the test only the moment of asking is left.
+
+    Its test has no targets, its histories hold what is learnt anyway, and the data set holds no test events.
+    """
+    final = split.refit()
+    no_targets = final.test.target.where(np.empty(0, np.int64))
+    return FinalSplit(
+        split.dataset.with_interactions(final.train),
+        final.train,
+        final.validation,
+        Holdout(final.train, no_targets, final.test.at),
+        final.name,
+        final.ordered_by_time,
+    )

@@ -1,0 +1,55 @@
+"""Facts about where figures were measured: machine, versions, peak memory; nothing that names a person or a host."""
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import twotower
+
+LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "faiss-cpu", "annoy", "scikit-learn")
+
+
+def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """Versions of Python, this package and the libraries that are installed."""
+    found = {"python": platform.python_version(), "twotower": twotower.__version__}
+    for library in libraries:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int | float]:
+    """System, processor, usable cores and memory in GiB; threads where a variable limits them."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    facts: dict[str, str | int | float] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": usable,
+    }
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        facts["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    if "OMP_NUM_THREADS" in os.environ:
+        facts["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
+    return facts
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far (peak resident set size)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _processor() -> str:
+    """The model's name where the system tells it."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,142 @@
+"""`Report`: the result of a benchmark as plain data; how it is written or drawn is up to the writers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from twotower.errors import BadInput
+
+FORMAT = 1
+"""Version of `report.json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of one model.
+
+    Attributes:
+        model: the contender's name.
+        metric: e.g. "map".
+        k: the cut-off.
+        mean: over the users.
+        low: lower end of the bootstrap interval.
+        high: upper end.
+        difference: mean minus the baseline's mean; None for the baseline itself or without one.
+        p_value: of "no difference from the baseline" (paired permutation test, two-sided); None as above.
+    """
+
+    model: str
+    metric: str
+    k: int
+    mean: float
+    low: float
+    high: float
+    difference: float | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """How one contender came about and what it cost.
+
+    Attributes:
+        name: the contender's name.
+        options: what it was fitted with.
+        trials: options, score on validation, seconds and error of every trial.
+        tuned_on: the metric that the trials maximised, None if nothing was tuned.
+        grid_size: combinations of the search, tried or not.
+        tune_seconds: wall time of all trials.
+        fit_seconds: wall time of the last fit.
+        evaluate_seconds: wall time of the examination.
+        users_per_second: of the examination.
+        peak_memory_bytes: of the process when this contender was done (never falls from one to the next).
+        catalogue: coverage@k, gini@k, novelty@k.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    trials: tuple[Mapping[str, Any], ...]
+    tuned_on: str | None
+    grid_size: int
+    tune_seconds: float
+    fit_seconds: float
+    evaluate_seconds: float
+    users_per_second: float
+    peak_memory_bytes: int
+    catalogue: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything needed to read, repeat and doubt a benchmark; only text, numbers, lists and maps.
+
+    Attributes:
+        dataset: name, fingerprint, users, items, events.
+        split: name, training events, users and targets of validation and test.
+        seed: of bootstrap, permutation and the random subsets of searches.
+        level: of the intervals, e.g. 0.95.
+        resamples: of bootstrap and permutation test.
+        ks: the cut-offs.
+        primary: the metric by which models are ordered, e.g. "map@10".
+        baseline: the contender that the others are tested against, or None.
+        models: the contenders in the order they ran.
+        rows: contenders x metrics x cut-offs.
+        config: the options of the run as given.
+        machine: where it ran.
+        versions: with what.
+        created: when it ended, ISO 8601 UTC.
+        wall_seconds: all of it.
+        peak_memory_bytes: of the process.
+    """
+
+    dataset: Mapping[str, Any]
+    split: Mapping[str, Any]
+    seed: int
+    level: float
+    resamples: int
+    ks: tuple[int, ...]
+    primary: str
+    baseline: str | None
+    models: tuple[ModelFacts, ...]
+    rows: tuple[Row, ...]
+    config: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    created: str
+    wall_seconds: float
+    peak_memory_bytes: int
+
+    def row(self, model: str, metric: str) -> Row:
+        """One row, e.g. `report.row("als", "map@10")`."""
+        for row in self.rows:
+            if row.model == model and f"{row.metric}@{row.k}" == metric:
+                return row
+        raise BadInput(f"the report has no {metric} of {model}; models: {', '.join(m.name for m in self.models)}")
+
+    def ranking(self) -> list[ModelFacts]:
+        """The contenders, best first by the primary metric."""
+        return sorted(self.models, key=lambda model: -self.row(model.name, self.primary).mean)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, in the order of the rows."""
+        return list(dict.fromkeys(row.metric for row in self.rows))
+
+    def to_json(self) -> str:
+        """JSON text (no NaN), read back by `from_json`."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, allow_nan=False, default=str) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            BadInput: the text is of another format version.
+        """
+        facts = json.loads(text)
+        if facts.pop("format", None) != FORMAT:
+            raise BadInput(f"this report is not of format {FORMAT}; run the evaluation again")
+        models = tuple(ModelFacts(**{**m, "trials": tuple(m["trials"])}) for m in facts.pop("models"))
+        rows = tuple(Row(**row) for row in facts.pop("rows"))
+        return cls(**{**facts, "ks": tuple(facts["ks"])}, models=models, rows=rows)

@@ -1,0 +1,149 @@
+"""The one way to examine a recommender: queries in blocks, metrics per user, means last."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from twotower.data.split import Holdout
+from twotower.errors import BadConfig, BadInput
+from twotower.metrics.catalogue import coverage, gini, novelty, shown_counts
+from twotower.metrics.ranking import METRICS, PerUser, ranking_metrics
+from twotower.protocols import Recommender
+from twotower.types import Ids
+
+DEFAULT_KS = (1, 5, 10, 30, 100)
+"""The cut-offs of every report."""
+BLOCK = 1024
+"""Queries asked at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What an examination found, user by user.
+
+    Attributes:
+        users: the users asked, rising. Shape [B].
+        per_user: metric at k, e.g. "map@10", to one value per user, read-only. Shapes [B].
+        catalogue: "coverage@k", "gini@k" and "novelty@k" (bits) of all lists together.
+        ks: the cut-offs.
+        seconds: wall time, metrics included.
+    """
+
+    users: Ids
+    per_user: Mapping[str, PerUser]
+    catalogue: Mapping[str, float]
+    ks: tuple[int, ...]
+    seconds: float
+
+    @property
+    def n_users(self) -> int:
+        """Users asked."""
+        return len(self.users)
+
+    @property
+    def users_per_second(self) -> float:
+        """Throughput."""
+        return self.n_users / self.seconds
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean of every metric over the users."""
+        return {name: float(values.mean()) for name, values in self.per_user.items()}
+
+    def mean(self, metric: str) -> float:
+        """Mean of one metric, e.g. "map@10"."""
+        if metric not in self.per_user:
+            raise BadConfig(f"metric {metric!r} was not measured; there are {', '.join(self.per_user)}")
+        return float(self.per_user[metric].mean())
+
+
+def evaluate(
+    recommender: Recommender, holdout: Holdout, *, ks: Sequence[int] = DEFAULT_KS, block: int = BLOCK
+) -> Evaluation:
+    """Asks for every user with a target: full catalogue, known positives excluded.
+
+    Memory is bounded by the block; the figures are the same for every block size.
+
+    Args:
+        recommender: whom to examine.
+        holdout: what is asked and what is right.
+        ks: cut-offs; lists of the largest are asked for.
+        block: queries asked at once.
+
+    Raises:
+        BadConfig: no cut-off, or one below 1; a block below 1.
+        BadInput: nobody has a target, or the recommender breaks its contract (wrong shape, repeated items).
+    """
+    ks = _checked(ks, block)
+    started = time.perf_counter()
+    queries, relevant = holdout.queries(), holdout.relevant()
+    if not len(queries):
+        raise BadInput("evaluate: no user has a target; choose another split")
+    found: list[dict[str, PerUser]] = []
+    shown = {k: np.zeros(holdout.target.n_items, np.int64) for k in ks}
+    for number, asked in enumerate(queries.blocks(block)):
+        topk = recommender.recommend(asked, max(ks))
+        rows = np.arange(number * block, number * block + len(asked))
+        found.append(ranking_metrics(topk, relevant.take(rows), ks))
+        for k in ks:
+            shown[k] += shown_counts(topk.head(k), holdout.target.n_items)
+    per_user = {name: _frozen([part[name] for part in found]) for name in found[0]}
+    catalogue = _catalogue(shown, holdout.history.item_counts())
+    return Evaluation(queries.users, per_user, catalogue, ks, time.perf_counter() - started)
+
+
+def candidate_recall(
+    recommender: Recommender, holdout: Holdout, *, sizes: Sequence[int] = (100, 500, 1000), block: int = BLOCK
+) -> dict[int, float]:
+    """The share of each user's targets among the first T candidates, averaged over users.
+
+    This is the most that a second stage can still rank: what retrieval lost is one minus it.
+
+    Args:
+        recommender: the first stage alone.
+        holdout: what is asked and what is right.
+        sizes: numbers T of candidates.
+        block: queries asked at once.
+    """
+    sizes = _checked(sizes, block)
+    queries, relevant = holdout.queries(), holdout.relevant()
+    total = dict.fromkeys(sizes, 0.0)
+    for number, asked in enumerate(queries.blocks(block)):
+        topk = recommender.recommend(asked, max(sizes))
+        rows = np.arange(number * block, number * block + len(asked))
+        metrics = ranking_metrics(topk, relevant.take(rows), sizes, names=("recall",))
+        for size in sizes:
+            total[size] += float(metrics[f"recall@{size}"].sum())
+    return {size: total[size] / len(queries) for size in sizes}
+
+
+def parse_metric(metric: str) -> tuple[str, int]:
+    """Name and cut-off of "map@10".
+
+    >>> parse_metric("map@10")
+    ('map', 10)
+    """
+    name, _, k = metric.partition("@")
+    if name not in METRICS or not k.isdecimal() or int(k) < 1:
+        raise BadConfig(f"metric {metric!r} must be one of {', '.join(METRICS)}, an @ and a cut-off, e.g. map@10")
+    return name, int(k)
+
+
+def _checked(ks: Sequence[int], block: int) -> tuple[int, ...]:
+    if not len(ks) or min(ks) < 1 or block < 1:
+        raise BadConfig(f"evaluate: cut-offs {list(ks)} and block {block} must all be at least 1")
+    return tuple(sorted({int(k) for k in ks}))
+
+
+def _frozen(parts: list[PerUser]) -> PerUser:
+    values = np.concatenate(parts)
+    values.setflags(write=False)
+    return values
+
+
+def _catalogue(shown: Mapping[int, Ids], popularity: Ids) -> dict[str, float]:
+    found = {f"coverage@{k}": coverage(counts) for k, counts in shown.items()}
+    found |= {f"gini@{k}": gini(counts) for k, counts in shown.items()}
+    return found | {f"novelty@{k}": novelty(counts, popularity) for k, counts in shown.items()}
