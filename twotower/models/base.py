@@ -10,9 +10,9 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from twotower.data.split import Split
-from twotower.errors import BundleError, NotFitted
+from twotower.errors import BadInput, BundleError, NotFitted
 from twotower.topk import top_k
-from twotower.types import Array, Floats, Queries, TopK
+from twotower.types import Array, Floats, Queries, Ragged, TopK
 
 BLOCK_CELLS = 50_000_000
 """Scores held at once by `recommend`: 200 MB of float32."""
@@ -45,8 +45,13 @@ class ScoringModel(ABC):
         """Takes back what `state` gave."""
 
     def recommend(self, queries: Queries, k: int) -> TopK:
-        """Ranked lists [B, k] without excluded items, ties by internal id; the same for every block size."""
-        self._check_fitted()
+        """Ranked lists [B, k] without excluded items, ties by internal id; the same for every block size.
+
+        Raises:
+            NotFitted: neither `fit` nor `load` was called.
+            BadInput: a history or exclusion names an item beyond the catalogue, or a score is NaN.
+        """
+        self._check(queries)
         size = max(1, BLOCK_CELLS // max(1, self.n_items))
         blocks = [top_k(self.score(block), k, block.exclusions) for block in queries.blocks(size)]
         return TopK.concatenate(blocks) if blocks else TopK(np.empty((0, k), np.int64), np.empty((0, k), np.float32))
@@ -55,6 +60,14 @@ class ScoringModel(ABC):
         """The constructor's options as they are now."""
         names = [p for p in inspect.signature(type(self).__init__).parameters if p != "self"]
         return {name: getattr(self, name) for name in names}
+
+    def final_options(self) -> dict[str, Any]:
+        """Options for the last fit on train and validation together (`Split.refit`).
+
+        A model that stops early by validation has nothing left to watch there: it overrides this to give the number
+        of epochs that was best.
+        """
+        return self.options()
 
     def save(self, directory: Path) -> None:
         """Writes options and learnt arrays (JSON and safetensors) into a directory that is made if needed."""
@@ -70,16 +83,39 @@ class ScoringModel(ABC):
         """Opens what `save` wrote.
 
         Raises:
-            BundleError: the directory holds another class's model.
+            BundleError: the directory holds no model, another class's, or numbers that are not finite.
         """
+        if not (directory / "model.json").exists():
+            raise BundleError(f"{directory} holds no saved model (no model.json); give a directory that save wrote")
         facts = json.loads((directory / "model.json").read_text())
         if facts["class"] != cls.__name__:
             raise BundleError(f"{directory} holds a {facts['class']}, not a {cls.__name__}")
         model = cls(**facts["options"])
         model.n_items = facts["n_items"]
-        model.set_state(load_file(directory / "model.safetensors"))
+        state = load_file(directory / "model.safetensors")
+        for name, array in state.items():
+            if not np.isfinite(array).all():
+                raise BundleError(f"{directory / 'model.safetensors'}: {name} holds NaN or infinite numbers; fit again")
+        model.set_state(state)
         return model
+
+    def _check(self, queries: Queries) -> None:
+        """Refuses queries that this model cannot read; every `score` begins with it."""
+        self._check_fitted()
+        refuse_foreign_items(queries.histories, self.n_items, "history")
+        refuse_foreign_items(queries.exclusions, self.n_items, "exclusion")
 
     def _check_fitted(self) -> None:
         if not self.n_items:
             raise NotFitted(f"{type(self).__name__}: call fit or load first")
+
+
+def refuse_foreign_items(items: Ragged, n_items: int, what: str) -> None:
+    """Refuses ids beyond the catalogue; negative ones stand for items that nobody knows and may pass."""
+    foreign = items.values >= n_items
+    if foreign.any():
+        first = int(foreign.argmax())
+        raise BadInput(
+            f"{what} of query {items.row_ids()[first]} names item {items.values[first]}, but the model knows items "
+            f"0..{n_items - 1}; give NO_ITEM (-1) for an unknown item, or fit again on the grown catalogue"
+        )
