@@ -39,12 +39,14 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
             return hydra_compose(config_name, overrides=list(overrides))
+    except OverrideParseException as error:
+        raise BadConfig(f"override {error.override!r} does not parse: {_one_line(error)}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise BadConfig(_one_line(error)) from error
 
