@@ -99,12 +99,13 @@ def test_multi_values_become_bags_that_sum_to_one_over_what_is_known():
     assert bag_rows(bags) == [{1: 0.25, 2: 0.75}, {1: 1.0}, {}, {}]
 
 
-def test_encoding_leaves_the_source_weights_as_they_were():
-    column = MultiCategories.of([["z", "a"]], [[1.0, 2.0]])
+def test_encoding_leaves_the_source_as_it_was():
+    column = MultiCategories.of([["z", "a", "z"], ["a"]], [[1, 2, 4], [8]])
     table = one_column(Kind.MULTI_CATEGORICAL, column)
-    FeatureEncoder.fit(table).transform(table)
-    assert column.weights.tolist() == [1, 2]
-    assert column.values[column.codes.values].tolist() == ["z", "a"]
+    bags = FeatureEncoder.fit(table).transform(table).codes["x"]
+    assert bag_rows(bags) == [{1: pytest.approx(2 / 7), 2: pytest.approx(5 / 7)}, {1: 1.0}]
+    assert column.weights.tolist() == [1, 2, 4, 8]
+    assert [column.values[row].tolist() for row in column.codes] == [["z", "a", "z"], ["a"]]
 
 
 def test_a_negative_weight_is_refused_with_its_value_and_row():

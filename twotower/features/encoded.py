@@ -39,10 +39,8 @@ class Bags:
 
     @classmethod
     def of(cls, matrix: csr_array) -> Self:
-        """Rows of amounts by code [n, size]: repeats are added up, `UNKNOWN` is left out, the rest sums to 1.
-
-        The matrix is brought to canonical form in place.
-        """
+        """Rows of amounts by code [n, size]: repeats are added up, `UNKNOWN` is left out, the rest sums to 1."""
+        matrix = matrix.copy()  # it may share its arrays with a table, and adding up works in place
         matrix.sum_duplicates()
         known = (matrix.indices != UNKNOWN) & (matrix.data > 0)
         rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[known]

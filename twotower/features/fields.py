@@ -87,8 +87,7 @@ class MultiField:
                 f"{self.name}: value {value!r} of row {row} has weight {column.weights[at]}; give weights of 0 or more"
             )
         codes = self.vocabulary.codes_of(column.values)[column.codes.values]
-        amounts = column.weights.astype(np.float64)  # a copy: Bags.of sorts its matrix in place
-        return Bags.of(csr_array((amounts, codes, column.codes.offsets), shape=(len(column), self.size)))
+        return Bags.of(csr_array((column.weights, codes, column.codes.offsets), shape=(len(column), self.size)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

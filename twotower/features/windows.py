@@ -56,8 +56,9 @@ def refresh_windows(
 ) -> Windows:
     """The windows [as_of - window, as_of) of every user that hold at least `min_events` events.
 
-    Refresh moments are `origin` + any multiple of `refresh`, up to the first one after the newest event; without a
-    `window` a profile is only made again when events were added since the last moment. `extra_moments` come on top.
+    Refresh moments are `origin` + any multiple of `refresh`, up to the first one after the newest event or to the last
+    extra moment, whichever is later; without a `window` a profile is only made again when events were added since the
+    last moment. `extra_moments` come on top.
 
     Args:
         events: the events to aggregate.
@@ -95,7 +96,7 @@ def _moments(
     steps = 1 if window is None else -(-window // refresh)
     as_of = (after[:, None] + np.arange(steps) * refresh).ravel()
     user = np.repeat(user, steps)
-    known = as_of <= after.max()
+    known = as_of <= max((int(after.max()), *extra_moments))
     active = np.unique(user)
     extra = np.asarray(extra_moments, np.int64)
     return (
