@@ -51,6 +51,13 @@ class Shelves:
             stop[way, order[way]] = np.repeat(edges + lengths, lengths)
         return cls(order, start, stop)
 
+    def cumulative(self, exposure: Floats) -> Array:
+        """Running sums of exposure [N] along each way's order, starting with 0. float64 [5, N + 1]."""
+        sums = np.zeros((len(self.order), len(exposure) + 1))
+        for way, order in enumerate(self.order):
+            np.cumsum(exposure[order], out=sums[way, 1:])
+        return sums
+
 
 def utility(ads: Ads, people: People, log_price: Floats, user: Ids, wish: Ids, shown: Ids) -> Floats:
     """What an ad is worth to a user who follows a wish, in units of the choice noise.
@@ -113,33 +120,29 @@ def find_wishes(ads: Ads, people: People, demand: Floats, rng: np.random.Generat
             people.wish[user, k] = drawn[np.arange(len(user)), (value + gumbel(value.shape, rng)).argmax(axis=1)]
 
 
-def shown_page(
-    shelves: Shelves, cumulative: Array, wish: Ids, search: Ids, rng: np.random.Generator
-) -> tuple[Ids, Ids]:
+def shown_page(shelves: Shelves, cumulative: Array, wish: Ids, search: Ids, rng: np.random.Generator) -> Ids:
     """One page of results per search, ads drawn by exposure from the searched cell; an empty cell widens the search.
 
     Args:
         shelves: the cells.
-        cumulative: running sum of exposure over `shelves.order`, starting with 0. Shape [5, N + 1].
+        cumulative: running sums of exposure from `Shelves.cumulative`. Shape [5, N + 1].
         wish: the ad whose cell is searched. Shape [n].
         search: the way of searching. Shape [n].
         rng: source of chance.
 
     Returns:
-        Ads, -1 where even the widest search finds nothing. Shape [n, PAGE]. The way used. Shape [n].
+        Ads, -1 where even the widest search finds nothing. Shape [n, PAGE].
     """
-    search = search.copy()
-    for _ in range(3):
+    for widened in (False, False, True):
         low = cumulative[search, shelves.start[search, wish]]
-        high = cumulative[search, shelves.stop[search, wish]]
-        search = np.where(high - low > 0, search, WIDER[search])
-    low = cumulative[search, shelves.start[search, wish]]
-    high = cumulative[search, shelves.stop[search, wish]]
-    spot = low[:, None] + rng.random((len(wish), PAGE)) * (high - low)[:, None]
+        width = cumulative[search, shelves.stop[search, wish]] - low
+        if not widened:
+            search = np.where(width > 0, search, WIDER[search])
+    spot = low[:, None] + rng.random((len(wish), PAGE)) * width[:, None]
     page = np.empty((len(wish), PAGE), np.int64)
     for way in np.unique(search):
         rows = search == way
         position = np.searchsorted(cumulative[way], spot[rows], side="right") - 1
         page[rows] = shelves.order[way][np.minimum(position, shelves.order.shape[1] - 1)]
-    page[high <= low] = -1
-    return page, search
+    page[width <= 0] = -1
+    return page

@@ -4,8 +4,8 @@ import numpy as np
 
 from twotower.data.dataset import Lifetimes
 from twotower.data.interactions import Interactions
-from twotower.data.sources.marketplace.browsing import Looks
 from twotower.data.sources.marketplace.calendar import DAY, END, N_WEEKS, START, TEST_START, WEEK
+from twotower.data.sources.marketplace.site import Looks
 from twotower.types import Array, Ids, Times
 
 KINDS = ("view", "save", "print", "contact")
@@ -13,7 +13,7 @@ KIND_SHARES = {"save": 0.126, "print": 0.0006, "contact": 0.004}
 """Shares of all events; the others are views."""
 EVENTS_PER_USER = np.array([35.75017, 36.67576, 37.15980, 31.75047, 31.59619])
 """Events of each week per user of the market."""
-RETURN_SHARE = 0.2
+RETURN_SHARE = 0.6
 """Mean number of later visits planned per first look; those after the sale or the window do not happen."""
 DAYS_TO_RETURN = 4.0
 SECONDS_TO_NEXT = 90.0

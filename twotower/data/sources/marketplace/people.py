@@ -9,15 +9,12 @@ from twotower.data.sources.marketplace import names
 from twotower.data.sources.marketplace.calendar import N_WEEKS
 from twotower.types import Array, Floats, Ids
 
-PAIRS_PER_USER = ((1e-6, 1), (0.05, 3), (0.25, 11), (0.5, 30), (0.75, 75), (0.9, 157), (0.99, 480), (0.9999, 2200),
+PAIRS_PER_USER = ((1e-6, 1), (0.05, 3), (0.25, 11), (0.5, 30), (0.75, 75), (0.9, 159), (0.99, 490), (0.9999, 2200),
                   (1 - 5e-6, 5235))  # fmt: skip
 """Unique pairs of a user in the training weeks: (quantile, value)."""
-NEW_PAIRS_PER_TEST_USER = ((1e-6, 1), (0.05, 1), (0.25, 3.3), (0.5, 9), (0.75, 24), (0.9, 53), (0.99, 155),
+NEW_PAIRS_PER_TEST_USER = ((1e-6, 1), (0.05, 1), (0.25, 3.3), (0.5, 9), (0.75, 24.5), (0.9, 54), (0.99, 155),
                            (0.9999, 560), (1 - 7e-6, 900))  # fmt: skip
 """Pairs of an active user in the test week that the training weeks do not have."""
-PAIRS_PER_ITEM = ((1e-7, 1), (0.25, 1.1), (0.5, 2.3), (0.75, 6.6), (0.9, 11.0), (0.99, 30), (0.9999, 170),
-                  (1 - 3e-7, 800))  # fmt: skip
-"""Planned viewers of an ad over all five weeks."""
 WEEK_SHARES = np.array([1.83, 1.65, 1.63, 1.36]) / 6.47
 """Shares of the training weeks in first looks at an ad; later weeks have more second looks instead."""
 ACTIVE_IN_TEST = 0.6587

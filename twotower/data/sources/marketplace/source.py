@@ -7,11 +7,13 @@ import numpy as np
 
 from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
-from twotower.data.sources.marketplace.browsing import Site, plan_sessions, planned_viewers
 from twotower.data.sources.marketplace.catalogue import Ads, make_ads, price_drops, publish
 from twotower.data.sources.marketplace.choice import find_wishes
 from twotower.data.sources.marketplace.events import event_log
+from twotower.data.sources.marketplace.overlooked import redirect_looks
 from twotower.data.sources.marketplace.people import People, make_people, planned_looks
+from twotower.data.sources.marketplace.sessions import plan_sessions
+from twotower.data.sources.marketplace.site import Site, planned_viewers
 from twotower.data.tables import FeatureTable
 from twotower.errors import BadConfig
 from twotower.types import Floats
@@ -72,6 +74,7 @@ class Marketplace:
         find_wishes(ads, people, viewers, rngs[4])
         slots = plan_sessions(people, looks, rngs[4])
         found = Site(ads, people, versions, viewers).run(slots, rngs[5])
+        found = redirect_looks(ads, people, viewers, found, rngs[5])
         events = event_log(found, ads.lifetimes, looks[:, -1] > 0, rngs[5])
         dataset = Dataset(
             f"marketplace-{self.size}",

@@ -1,0 +1,136 @@
+"""Thirty-five days on the site: pages are shown by exposure, ads clicked by utility, each pair for the first time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from twotower.data.dataset import ItemVersions
+from twotower.data.sources.marketplace.calendar import DAY, END, N_DAYS, START
+from twotower.data.sources.marketplace.catalogue import Ads
+from twotower.data.sources.marketplace.choice import BLOCK, WIDER, Shelves, gumbel, shown_page, utility
+from twotower.data.sources.marketplace.people import People, quantile_curve
+from twotower.data.sources.marketplace.sessions import Slots
+from twotower.types import Array, Bools, Floats, Ids, Times
+
+VIEWERS_PER_AD = ((1e-7, 0.5), (0.25, 0.7), (0.5, 1.4), (0.75, 6.6), (0.9, 11.3), (0.99, 45), (0.9999, 290),
+                  (1 - 3e-7, 1400))  # fmt: skip
+"""Planned viewers of an ad over all five weeks: (quantile, value)."""
+TRIES = 6
+"""Pages that a user opens, wider each time, to find an ad not looked at before."""
+OVEREXPOSED = 0.005
+"""Exposure of an ad that has had all its viewers, relative to its plan."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """First looks of users at ads: one row per distinct pair. P rows.
+
+    Attributes:
+        user: internal user id. Shape [P].
+        item: internal item id. Shape [P].
+        time: seconds since the epoch. Shape [P].
+        liking: utility of the ad beyond its page's mean. Shape [P].
+    """
+
+    user: Ids
+    item: Ids
+    time: Times
+    liking: Floats
+
+    @classmethod
+    def concatenate(cls, parts: list["Looks"]) -> "Looks":
+        """Parts one after the other."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
+
+def planned_viewers(ads: Ads, mean: float, rng: np.random.Generator) -> Floats:
+    """Viewers that each ad would get in the window: long and attractive lives rank first; `mean` on average. [N]."""
+    days = (np.minimum(ads.lifetimes.until, END) - np.maximum(ads.lifetimes.since, START)) / DAY
+    rank = np.argsort(np.argsort(np.log(days) + rng.normal(0, 1.2, len(ads))))
+    curve = quantile_curve(VIEWERS_PER_AD, (rank + 0.5) / len(ads))
+    lowest = curve.min()
+    return np.asarray(lowest + (curve - lowest) * (mean - lowest) / (curve.mean() - lowest), np.float32)
+
+
+class Site:
+    """The site over the days: present prices, who has seen what, and exposure that makes up for missing viewers."""
+
+    def __init__(self, ads: Ads, people: People, versions: ItemVersions, viewers: Floats) -> None:
+        self.ads = ads
+        self.people = people
+        self.versions = versions
+        self.viewers = viewers
+        self.shelves = Shelves.of(ads)
+        self.log_price = ads.traits[:, 0].copy()
+        self.seen_by = np.zeros(len(ads), np.int64)
+        self.pairs = np.empty(0, np.int64)
+
+    def run(self, slots: Slots, rng: np.random.Generator) -> Looks:
+        """Fills the slots day by day; a slot whose user has seen everything in reach stays empty."""
+        border = slots.day_borders()
+        days = [self._one_day(day, slots, np.arange(border[day], border[day + 1]), rng) for day in range(N_DAYS)]
+        return Looks.concatenate(days)
+
+    def exposure(self, day: int) -> Floats:
+        """Places in the results on a day: viewers still missing, spread over the days that are left. Shape [N]."""
+        begin, life = START + day * DAY, self.ads.lifetimes
+        left = (np.minimum(life.until, END) - np.maximum(life.since, begin)) / DAY
+        missing = np.maximum(self.viewers - self.seen_by, OVEREXPOSED * self.viewers)
+        return np.where(life.available(begin, begin + DAY), missing / np.maximum(left, 0.7), 0.0).astype(np.float32)
+
+    def _one_day(self, day: int, slots: Slots, rows: Ids, rng: np.random.Generator) -> Looks:
+        """First looks of the slots `rows`; who finds nothing new searches wider."""
+        self._change_prices(day)
+        cumulative = self.shelves.cumulative(self.exposure(day))
+        search, found = slots.search[rows], []
+        for _ in range(TRIES):
+            looks = self._look(cumulative, slots, rows, search, rng)
+            new = self._remember(looks)
+            found.append(Looks(looks.user[new], looks.item[new], looks.time[new], looks.liking[new]))
+            rows, search = rows[~new], WIDER[search[~new]]
+        return Looks.concatenate(found)
+
+    def _change_prices(self, day: int) -> None:
+        """Applies the price drops since yesterday; on the first day all that came before."""
+        now = START + day * DAY
+        due = (self.versions.since <= now) & ((self.versions.since > now - DAY) | (day == 0))
+        self.log_price[self.versions.item[due]] = np.log(np.asarray(self.versions.features["price"])[due])
+
+    def _look(self, cumulative: Array, slots: Slots, rows: Ids, search: Ids, rng: np.random.Generator) -> Looks:
+        """One click per slot, item -1 where the page shows nothing new that is for sale. n rows."""
+        blocks = [np.empty(0, np.int64)] if not len(rows) else np.array_split(rows, -(-len(rows) // BLOCK))
+        starts = np.cumsum([0, *(len(block) for block in blocks)])
+        clicks = []
+        for block, start in zip(blocks, starts[:-1], strict=True):
+            user, wish, time = slots.user[block], slots.wish[block], slots.time[block]
+            page = shown_page(self.shelves, cumulative, wish, search[start : start + len(block)], rng)
+            value = utility(self.ads, self.people, self.log_price, user, wish, page)
+            choice = value + gumbel(value.shape, rng)
+            choice[~self._eligible(user, time, page)] = -np.inf
+            best, line = choice.argmax(axis=1), np.arange(len(block))
+            item = np.where(np.isneginf(choice[line, best]), -1, page[line, best])
+            clicks.append(Looks(user, item, time, value[line, best] - value.mean(axis=1)))
+        return Looks.concatenate(clicks)
+
+    def _eligible(self, user: Ids, time: Times, page: Ids) -> Bools:
+        """Ads of the page that are for sale at the moment and new to the user. Shape [n, M]."""
+        life = self.ads.lifetimes
+        listed = (life.since[page] <= time[:, None]) & (life.until[page] > time[:, None]) & (page >= 0)
+        return listed & ~self._known(user[:, None] * len(self.ads) + page)
+
+    def _known(self, keys: Ids) -> Bools:
+        """Which pair keys are in memory. Same shape."""
+        if not len(self.pairs):
+            return np.zeros(keys.shape, bool)
+        position = np.minimum(np.searchsorted(self.pairs, keys), len(self.pairs) - 1)
+        return np.asarray(self.pairs[position] == keys, bool)
+
+    def _remember(self, looks: Looks) -> Bools:
+        """Marks the clicks that are new pairs (the first of equal ones) and keeps them in mind. Shape [n]."""
+        keys = looks.user * len(self.ads) + looks.item
+        new = np.zeros(len(keys), bool)
+        new[np.unique(keys, return_index=True)[1]] = True
+        new &= looks.item >= 0
+        self.pairs = np.sort(np.concatenate([self.pairs, keys[new]]), kind="stable")
+        self.seen_by += np.bincount(looks.item[new], minlength=len(self.ads))
+        return new
