@@ -124,7 +124,7 @@ def test_users_and_pairs_without_steps_fall_back_to_the_coarser_level():
 def test_smoothing_moves_a_user_towards_the_domain():
     def gap(smoothing: float) -> float:
         fitted = MarkovWeights("user", smoothing=smoothing).fit(MARKET)
-        return abs(fitted.weights(events_of((0, 3, "S")))[0] - 1 / fitted.stationary[1])
+        return abs(fitted.weights(events_of((0, 3, "C")))[0] - 1 / fitted.stationary[2])
 
     assert gap(1e6) < 1e-3 < gap(1) < gap(0.1)
 
