@@ -37,7 +37,7 @@ class Fitted:
 
 
 Contender = Recommender | Fitted | Callable[[Split], "Recommender | Fitted"]
-"""Something ready, or something that makes it of a split; a maker gets the whole split and must leave the test alone."""
+"""Something ready, or what makes it of a split; a maker gets the whole split and must leave the test alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,12 +42,14 @@ class Trial:
         score: the metric on validation; NaN if training diverged.
         seconds: wall time of fit and evaluation.
         error: why there is no score, else None.
+        found: options that the fit found out by watching validation, e.g. the best number of epochs.
     """
 
     options: Options
     score: float
     seconds: float
     error: str | None = None
+    found: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Tuned:
     """The outcome of a search.
 
     Attributes:
-        options: the best ones; at equal scores those tried first.
+        options: the best ones, with what their fit found out; at equal scores those tried first.
         score: their metric on validation.
         metric: e.g. "map@10".
         trials: all that was tried, in order.
@@ -119,7 +121,7 @@ def tune(
         raise TrainingDiverged(f"tune: all {len(trials)} trials diverged, the last: {trials[-1].error}")
     best = max(scored, key=lambda trial: trial.score)
     grid_size = math.prod(len(values) for values in search.values())
-    return Tuned(best.options, best.score, metric, tuple(trials), grid_size)
+    return Tuned({**best.options, **best.found}, best.score, metric, tuple(trials), grid_size)
 
 
 def fit_final(build: Build, options: Options, split: Split) -> Fittable:
@@ -158,4 +160,5 @@ def _try(build: Build, options: Options, split: Split, metric: str, k: int, bloc
         score = evaluate(model, split.validation, ks=(k,), block=block).mean(metric)
     except TrainingDiverged as error:
         return Trial(options, math.nan, time.perf_counter() - started, str(error))
-    return Trial(options, score, time.perf_counter() - started)
+    found = getattr(model, "found_options", dict)()
+    return Trial(options, score, time.perf_counter() - started, found=found)

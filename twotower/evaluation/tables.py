@@ -1,0 +1,178 @@
+"""A `Report` as text: tables for the terminal and a Markdown page for people."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from twotower.evaluation.report import ModelFacts, Report, Row
+
+MEANING = {
+    "map": "mean average precision, divisor min(k, relevant items)",
+    "precision": "mean of hits / k (some papers call this MAP@k)",
+    "recall": "mean of hits / relevant items",
+    "ndcg": "binary gains, discount log2(rank + 1), ideal of min(k, relevant items) hits",
+    "mrr": "mean of 1 / rank of the first hit within k, else 0",
+    "hit_rate": "share of users with a hit within k",
+    "f1": "mean of 2 hits / (k + relevant items)",
+}
+"""What each metric is, exactly; stands beside its table."""
+_HEADLINE_METRICS = ("map", "precision", "ndcg", "hit_rate")
+Cells = Sequence[Sequence[str]]
+
+
+def text_table(report: Report) -> str:
+    """The headline table for a terminal: models by the primary metric, best first."""
+    header = [report.primary, "interval", "vs baseline", "p", *_headline(report)]
+    rows = [["model", *header]]
+    for model in report.ranking():
+        row = report.row(model.name, report.primary)
+        others = [f"{report.row(model.name, metric).mean:.4f}" for metric in _headline(report)]
+        rows.append([model.name, f"{row.mean:.4f}", _interval(row), _gain(report, row), _p(row), *others])
+    return _aligned(rows)
+
+
+def print_report(report: Report, file: TextIO | None = None) -> None:
+    """Prints the headline table with its conditions."""
+    test = report.split["test"]
+    conditions = (
+        f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
+        f"full catalogue of {report.dataset['items']:,}, known positives excluded"
+    )
+    (file or sys.stdout).write(f"{conditions}\n\n{text_table(report)}\n")
+
+
+def markdown(report: Report) -> str:
+    """The whole report as one page."""
+    parts = [
+        f"# {report.dataset['name']}: {len(report.models)} models, {report.split['name']}",
+        _conditions(report),
+        f"## {report.primary}",
+        f"{MEANING[report.primary.partition('@')[0]].capitalize()}. Intervals: {report.level:.0%} bootstrap over users "
+        f"({report.resamples:,} resamples). {_test_note(report)}",
+        _primary_table(report),
+    ]
+    for metric in report.metrics:
+        parts += [f"## {metric}@k", MEANING[metric].capitalize() + ".", _metric_table(report, metric)]
+    parts += [
+        "## Catalogue",
+        "Share of items shown to anybody, inequality of exposure (0: equal), mean surprise in bits.",
+    ]
+    parts += [_catalogue_table(report), "## Cost", _cost_table(report), "## Options", *_options(report)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _conditions(report: Report) -> str:
+    data, split = report.dataset, report.split
+    validation, test = split["validation"], split["test"]
+    facts = [
+        f"Data: {data['users']:,} users, {data['items']:,} items, {data['events']:,} events; "
+        f"fingerprint `{data['fingerprint'][:16]}`",
+        f"Split `{split['name']}`: {split['train_events']:,} training events; validation {validation['users']:,} users "
+        f"with {validation['targets']:,} targets; test {test['users']:,} users with {test['targets']:,} targets",
+        "Every user with a test target is asked once over the full catalogue; known positives are excluded",
+        f"Seed {report.seed}; {report.wall_seconds:,.0f} s in all; peak memory {_gib(report.peak_memory_bytes)}",
+        "Machine: " + ", ".join(f"{name} {value}" for name, value in report.machine.items()),
+        "Versions: " + ", ".join(f"{name} {value}" for name, value in report.versions.items()),
+        f"Made {report.created}",
+    ]
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _test_note(report: Report) -> str:
+    if report.baseline is None:
+        return "No baseline was named, so nothing is tested."
+    return (
+        f"Differences are from `{report.baseline}`; p: paired permutation test over users, two-sided, "
+        "not corrected for the number of models."
+    )
+
+
+def _primary_table(report: Report) -> str:
+    rows = [["model", report.primary, f"{report.level:.0%} interval", "vs baseline", "p", "validation"]]
+    for model in report.ranking():
+        row = report.row(model.name, report.primary)
+        rows.append([model.name, f"{row.mean:.4f}", _interval(row), _gain(report, row), _p(row), _best(model)])
+    return _markdown_table(rows)
+
+
+def _metric_table(report: Report, metric: str) -> str:
+    rows = [["model", *(f"k={k}" for k in report.ks)]]
+    for model in report.ranking():
+        cells = [report.row(model.name, f"{metric}@{k}") for k in report.ks]
+        rows.append([model.name, *(f"{row.mean:.4f} ({row.low:.4f}–{row.high:.4f})" for row in cells)])
+    return _markdown_table(rows)
+
+
+def _catalogue_table(report: Report) -> str:
+    k = report.primary.partition("@")[2]
+    names = [f"{what}@{k}" for what in ("coverage", "gini", "novelty")]
+    rows = [["model", *names]]
+    for model in report.ranking():
+        values = [model.catalogue[name] for name in names]
+        rows.append([model.name, *("–" if value is None else f"{value:.4f}" for value in values)])
+    return _markdown_table(rows)
+
+
+def _cost_table(report: Report) -> str:
+    rows = [["model", "trials", "tuning", "last fit", "evaluation", "users/s", "peak memory so far"]]
+    for model in report.models:
+        trials = f"{len(model.trials)} of {model.grid_size}" if model.trials else "–"
+        seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
+        speed = f"{model.users_per_second:,.0f}"
+        rows.append([model.name, trials, *seconds, speed, _gib(model.peak_memory_bytes)])
+    return _markdown_table(rows)
+
+
+def _options(report: Report) -> list[str]:
+    return [f"- `{model.name}`: {_plain(model.options)}" for model in report.ranking()]
+
+
+def _plain(options: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items()) or "no options"
+
+
+def _headline(report: Report) -> list[str]:
+    k = report.primary.partition("@")[2]
+    wanted = [f"{name}@{k}" for name in _HEADLINE_METRICS if name in report.metrics]
+    return [metric for metric in wanted if metric != report.primary]
+
+
+def _best(model: ModelFacts) -> str:
+    scores = [trial["score"] for trial in model.trials if trial["score"] is not None]
+    return f"{max(scores):.4f}" if scores else "–"
+
+
+def _interval(row: Row) -> str:
+    return f"{row.low:.4f}–{row.high:.4f}"
+
+
+def _gain(report: Report, row: Row) -> str:
+    if row.difference is None:
+        return "baseline" if row.model == report.baseline else "–"
+    before = row.mean - row.difference
+    return f"{row.difference / before:+.1%}" if before > 0 else f"{row.difference:+.4f}"
+
+
+def _p(row: Row) -> str:
+    return "–" if row.p_value is None else f"{row.p_value:.4f}"
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB"
+
+
+def _markdown_table(rows: Cells) -> str:
+    header, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([header, "|---|" + "---:|" * (len(rows[0]) - 1), *body])
+
+
+def _aligned(rows: Cells) -> str:
+    """Columns of equal width: names to the left, figures to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if at == 0 else cell.rjust(w) for at, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
