@@ -109,7 +109,7 @@ class RawTable:
         bad = np.flatnonzero(mask)
         content = self._table.take(pa.array(bad))
         shown = _as_text(content[column]).to_pylist()
-        reasons = [f"{column} {'is empty' if v is None else f'{v!r} {reason}'}" for v in shown]
+        reasons = [f"{column} {'is missing' if v is None else f'{v!r} {reason}'}" for v in shown]
         self._bad.add(self.path, self.rows[bad], reasons, remedy, content, self._n_rows)
         if typed is not None:
             self._set(column, typed)
@@ -160,8 +160,10 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_dictionary(kind):
         return column
-    if pa.types.is_floating(kind) and pc.all(pc.equal(pc.floor(column), column)).as_py():
-        column = column.cast(pa.int64())
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), None, column)
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
+        column = column.cast(pa.int64()) if pc.all(whole).as_py() else column
     if pa.types.is_nested(kind):
         return pa.chunked_array([pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())])
     return column.cast(pa.string())

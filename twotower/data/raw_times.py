@@ -66,6 +66,12 @@ def wrong_unit(times: Times, unit: TimeUnit, column: pa.ChunkedArray) -> str:
         return f"read as {unit} this lies after the year 5000, so it looks like {fits}; set time_unit: {fits}"
     if unit != "s" and typical / STEPS[unit] < YEAR <= typical:
         return f"read as {unit} this lies in 1970, so it looks like s; set time_unit: s"
-    if unit == "s" and 19_000_101 <= typical <= 21_001_231 and len(str(int(typical))) == 8 and int(typical) % 100 < 32:
-        return "this looks like a calendar date written as a number; write it as 2024-01-31"
+    if unit == "s" and _look_like_dates(known):
+        return "this looks like calendar dates written as numbers; write them as 2024-01-31"
     return ""
+
+
+def _look_like_dates(numbers: Times) -> bool:
+    """Whether all numbers read as year, month, day: 20240131."""
+    year, month, day = numbers // 10_000, numbers // 100 % 100, numbers % 100
+    return bool(((year >= 1900) & (year <= 2100) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())

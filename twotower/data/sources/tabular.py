@@ -70,6 +70,9 @@ class FeaturesFile:
     delimiter: str | None = None
     encoding: str = "utf-8"
 
+    def __post_init__(self) -> None:
+        self.specs()  # kinds that do not exist are refused before any file is read
+
     def specs(self) -> dict[str, ColumnSpec]:
         """The feature columns, in order; title first."""
         named = {self.title: Kind.TEXT, self.category: Kind.CATEGORICAL}
