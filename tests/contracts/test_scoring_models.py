@@ -146,7 +146,7 @@ def test_a_saved_model_gives_the_same_lists(model, two_tastes, tmp_path):
     model.save(tmp_path / "model")
     loaded = type(model).load(tmp_path / "model")
     assert loaded.options() == model.options()
-    assert loaded.final_options() == model.final_options()
+    assert loaded.found_options() == model.found_options()
     known, unknown = two_tastes.test.queries(), queries_of([[0, 2], [], [5]])
     assert_same(model.recommend(known, 10), loaded.recommend(known, 10))
     assert_same(model.recommend(unknown, 10), loaded.recommend(unknown, 10))
@@ -197,8 +197,7 @@ def test_data_without_features_are_enough(path, two_tastes_bare):
 
 
 def test_the_last_fit_takes_train_and_validation_together(path, model, two_tastes):
-    options = model.final_options()
-    final = type(model)(**options).fit(two_tastes.refit())
-    assert final.final_options() == options
+    final = type(model)(**model.options() | model.found_options()).fit(two_tastes.refit())
+    assert final.found_options() == model.found_options()
     top = final.recommend(two_tastes.test.queries(), 10)
     assert (top.items != NO_ITEM).all()

@@ -160,5 +160,5 @@ def _try(build: Build, options: Options, split: Split, metric: str, k: int, bloc
         score = evaluate(model, split.validation, ks=(k,), block=block).mean(metric)
     except TrainingDiverged as error:
         return Trial(options, math.nan, time.perf_counter() - started, str(error))
-    found = getattr(model, "found_options", dict)()
+    found: Options = getattr(model, "found_options", dict)()
     return Trial(options, score, time.perf_counter() - started, found=found)

@@ -61,13 +61,12 @@ class ScoringModel(ABC):
         names = [p for p in inspect.signature(type(self).__init__).parameters if p != "self"]
         return {name: getattr(self, name) for name in names}
 
-    def final_options(self) -> dict[str, Any]:
-        """Options for the last fit on train and validation together (`Split.refit`).
+    def found_options(self) -> dict[str, Any]:
+        """Options that fitting found out, for the last fit on train and validation together (`Split.refit`).
 
-        A model that stops early by validation has nothing left to watch there: it overrides this to give the number
-        of epochs that was best.
+        A model that stops early by validation has nothing left to watch there: it gives the epochs that were best.
         """
-        return self.options()
+        return {}
 
     def save(self, directory: Path) -> None:
         """Writes options and learnt arrays (JSON and safetensors) into a directory that is made if needed."""

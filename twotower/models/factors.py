@@ -119,9 +119,9 @@ class FactorModel(ScoringModel):
         self._fold_scale = self._best_fold_scale(events.by_user())
         return self
 
-    def final_options(self) -> dict[str, Any]:
-        """Options with the best number of epochs."""
-        return self.options() | {"epochs": self.best_epochs}
+    def found_options(self) -> dict[str, Any]:
+        """The number of epochs that was best."""
+        return {"epochs": self.best_epochs}
 
     def _task(self, network: Network, events: Interactions, split: Split | None) -> PairTask:
         queries, relevant = _watched(split, self.seed) if split else (None, None)
