@@ -1,22 +1,20 @@
-"""A market, its split, towers and RankNet, an index, and five ads for user 42: the library in ten lines."""
+"""A market, its split, towers and RankNet, and five ads for user 42: the library in ten lines."""
 
-from twotower.ann.exact import ExactIndex
 from twotower.data.sources.marketplace import Marketplace
 from twotower.data.splits import ByWeek
-from twotower.recommender import TwoStageRecommender
-from twotower.retrieval.retriever import Retriever
+from twotower.metrics.ranking import average_precision
+from twotower.retrieval.options import TrainOptions
 from twotower.two_tower import TwoTower
-from twotower.types import Queries
 
 dataset = Marketplace(size="demo").load()
 split = ByWeek(test_week="2017-W18").split(dataset)
-model = TwoTower(dim=32, epochs=2, seed=0).fit(split)
-index = ExactIndex().build(model.item_vectors)
-recommender = TwoStageRecommender(Retriever(model, index), model, n_candidates=200)
+model = TwoTower(training=TrainOptions(epochs=3, seed=0)).fit(split)
 
-user = dataset.user_ids.to_internal([42])
-history = split.test.history.by_user().take(user)
-top = recommender.recommend(Queries.of(user, history), k=5)
-for item, score in zip(top.items[0], top.scores[0], strict=True):
-    car = dataset.items.describe(item)
-    print(f"{score:6.3f}  {car['make']} {car['model']}, {car['mileage']:,.0f} km, {car['price']:,.0f} €")
+queries = split.test.queries()
+top = model.recommender().recommend(queries, k=5)
+print(f"MAP@5 of {len(queries)} users: {average_precision(top, split.test.relevant(), k=5).mean():.4f}")
+
+row = queries.users.tolist().index(dataset.user_ids.to_internal([42])[0])
+for item, score in zip(top.items[row], top.scores[row], strict=True):
+    ad = dataset.items.describe(item)
+    print(f"{score:6.2f}  {ad['model']}, {ad['mileage']:,.0f} km, {ad['price']:,.0f} €")

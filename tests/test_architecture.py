@@ -22,7 +22,7 @@ FLOORS = {
     1: {"data", "features", "nn", "ann", "metrics"},
     2: {"retrieval", "ranking", "models"},
     3: {"recommender", "filters", "two_tower", "evaluation"},
-    4: {"config", "manifest", "bundle"},
+    4: {"config", "manifest", "bundle", "prepared"},
     5: {"train", "evaluate", "recommend", "build_index", "prepare", "console", "__main__", "serve"},
 }
 """Unit (package or root module) by floor; an import points to a lower floor or stays in its own unit."""
@@ -32,6 +32,9 @@ DOORS = {
     ("ranking", "retrieval"),
     ("recommender", "filters"),
     ("evaluation", "recommender"),
+    ("two_tower", "recommender"),
+    ("two_tower", "recommender"),
+    ("prepared", "config"),
     ("bundle", "manifest"),
     ("bundle", "config"),
 }
@@ -166,14 +169,19 @@ def test_every_file_says_first_what_it_is():
     assert violations(silent, LIBRARY + JOBS + TESTS) == {}
 
 
+def n_lines(function: ast.FunctionDef) -> int:
+    """Lines of the body; the signature and the docstring may be as long as they need to be."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
 def test_files_and_functions_stay_short():
     def long(path: Path) -> list[str]:
         source = path.read_text()
         functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
-        sizes = {f"{f.name}: {f.end_lineno - f.lineno + 1} lines": f.end_lineno - f.lineno + 1 for f in functions}
-        n_lines = source.count("\n")
-        whole = [f"{n_lines} lines in all"] if n_lines > LONGEST_FILE else []
-        return whole + [text for text, size in sizes.items() if size > LONGEST_FUNCTION]
+        found = [f"{f.name}: {n_lines(f)} lines" for f in functions if n_lines(f) > LONGEST_FUNCTION]
+        whole = source.count("\n")
+        return [*found, f"{whole} lines in all"] if whole > LONGEST_FILE else found
 
     assert violations(long, LIBRARY + JOBS) == {}
 
