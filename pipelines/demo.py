@@ -33,7 +33,10 @@ def steps(run: str, user: str, overrides: Sequence[str] = ()) -> list[Step]:
     """Prepare, train, index, evaluate, recommend; `overrides` go to the training."""
     recommend = ("-m", "twotower.recommend", "--user", user, "--run", run, "--explain")
     return [
-        Step("simulate a vehicle market", ("pipelines/prepare.py", "data=marketplace", "out=data-cache/prepared/demo")),
+        Step(
+            "simulate a vehicle market",
+            ("pipelines/prepare.py", "data=marketplace", "out=data-cache/prepared/marketplace"),
+        ),
         Step("train towers and RankNet", ("-m", "twotower.train", "data=marketplace", f"run={run}", *overrides)),
         Step("build the index", ("index/build.py", f"run={run}")),
         Step("compare with tuned baselines", ("-m", "twotower.evaluate", f"run={run}")),
