@@ -7,12 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from twotower.ann.exact import ExactIndex
 from twotower.bundle import LATEST, Bundle
 from twotower.config import instantiate
 from twotower.data.serving import ServingFiles
 from twotower.filters import lifetime_masks, rule_masks
-from twotower.protocols import Ranker, VectorIndex
+from twotower.protocols import Ranker
 from twotower.recommender import How, Trace, TwoStageRecommender
 from twotower.retrieval.retriever import Retriever
 from twotower.types import NO_ITEM, UNKNOWN_USER, Ids, Queries, Ragged, TopK
@@ -125,13 +124,13 @@ class ServedRun:
             BundleError: the run is absent, half written or damaged, or its index belongs to other towers.
         """
         bundle = Bundle.open(run, runs_dir)
-        files, model, index = bundle.serving(), bundle.model(), bundle.index()
-        vectors = bundle.item_vectors()
-        used: VectorIndex = ExactIndex().build(vectors) if index is None else index
+        files, index, exact = bundle.serving(), bundle.index(), bundle.model().recommender()
+        retriever = exact.retriever
+        if index is not None:
+            retriever = Retriever(retriever.encoder, index, bundle.item_vectors())
         chosen = bundle.config().get("serve")
         options = instantiate(chosen) if chosen else ServeOptions()
-        stages = _stages(files, Retriever(model, used, vectors), model, options)
-        return cls(bundle.name, files, stages, options, index is not None)
+        return cls(bundle.name, files, _stages(files, retriever, exact.ranker, options), options, index is not None)
 
     def under(self, **changes: Any) -> Self:
         """The same run with other `ServeOptions`.
