@@ -50,8 +50,8 @@ class Features:
         """
         parts = [cls(_as_bags(codes), table.sizes[name]) for name, codes in table.codes.items()]
         for column, inner in enumerate(edges):
-            if inner[0] < inner[-1]:
-                bins = np.searchsorted(inner, table.continuous[:, column], side="left") + 1
+            bins = np.searchsorted(inner, table.continuous[:, column], side="left") + 1
+            if len(np.unique(bins)) > 1:
                 parts.append(cls(_as_bags(bins), len(inner) + 2))
         return cls.joined(parts, len(table))
 
@@ -117,6 +117,8 @@ class EntityTable(nn.Module):
             start[:, -1] = 0
         self.embedding = nn.Parameter(torch.from_numpy(start))
         self.sparse = features.size >= SPARSE_FROM
+        if self.sparse:
+            torch.sparse.check_sparse_tensor_invariants.disable()  # says so, or Adagrad warns at its first step
         bags = features.bags
         codes, weights = torch.from_numpy(bags.codes.values.astype(np.int64)), torch.from_numpy(bags.weights)
         self.bags = BagTensors(codes, weights, torch.from_numpy(bags.codes.offsets))
