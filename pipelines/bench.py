@@ -1,0 +1,89 @@
+"""Job: measures loading, training and evaluation on this machine, each in a process of its own, with its peak memory.
+
+    python pipelines/bench.py                                  # all three on the demo market: what `make bench` runs
+    python pipelines/bench.py --only training data=ml-1m model.dim=128
+
+Words with "=" are options of the training. One epoch is trained; more would only repeat it.
+`pipelines/bench_features.py` measures encoders and profiles at the reference system's size.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twotower.config import compose, instantiate, plain
+from twotower.data.split import Split
+from twotower.evaluation.environment import machine, peak_memory_bytes
+from twotower.evaluation.runner import evaluate
+from twotower.prepared import read_source
+from twotower.two_tower import TwoTower
+
+
+def loading(settings: Mapping[str, Any]) -> str:
+    """Source to `Dataset`."""
+    started = time.perf_counter()
+    events = len(read_source(settings["data"]).interactions)
+    return _rate(events, "events", time.perf_counter() - started)
+
+
+def training(settings: Mapping[str, Any]) -> str:
+    """One epoch of the optimiser, without encoding and validation."""
+    done = _fitted(settings, _split(settings)).progress[0]
+    return _rate(done.examples, "training events", done.seconds)
+
+
+def evaluation(settings: Mapping[str, Any]) -> str:
+    """Both stages over the full catalogue, lists of 100, metrics included; the training before it is not timed."""
+    split = _split(settings)
+    found = evaluate(_fitted(settings, split).recommender(), split.test)
+    return _rate(found.n_users, "users", found.seconds)
+
+
+MEASURES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "loading": loading,
+    "training": training,
+    "evaluation": evaluation,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures one thing here, or each in its own process, so that one's memory does not count for another."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=MEASURES, help="measure one thing")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="options of the training")
+    options = parser.parse_args(arguments)
+    if options.only:
+        settings = plain(compose([*options.overrides, "train.epochs=1", "train.refit=false"]))
+        figure = MEASURES[options.only](settings)
+        print(f"{options.only:<10}  {figure}  peak memory {peak_memory_bytes() / 2**20:,.0f} MiB")
+        return 0
+    print("  ".join(f"{what}: {value}" for what, value in machine().items()))
+    for name in MEASURES:
+        command = [sys.argv[0], "--only", name, *options.overrides]
+        print(f"$ python {shlex.join(command)}", flush=True)
+        status = subprocess.run([sys.executable, *command], check=False).returncode
+        if status:
+            return status
+    return 0
+
+
+def _split(settings: Mapping[str, Any]) -> Split:
+    split: Split = instantiate(settings["data"]["split"]).split(read_source(settings["data"]))
+    return split
+
+
+def _fitted(settings: Mapping[str, Any], split: Split) -> TwoTower:
+    parts = {"towers": "model", "features": "features", "objective": "objective", "training": "train"}
+    return TwoTower(**{part: instantiate(settings[group]) for part, group in parts.items()}).fit(split)
+
+
+def _rate(n: int, what: str, seconds: float) -> str:
+    return f"{n:>10,} {what} in {seconds:6.1f} s  {n / seconds:>10,.0f} per second"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
