@@ -73,5 +73,7 @@ def wrong_unit(times: Times, unit: TimeUnit, column: pa.ChunkedArray) -> str:
 
 def _look_like_dates(numbers: Times) -> bool:
     """Whether all numbers read as year, month, day: 20240131."""
-    year, month, day = numbers // 10_000, numbers // 100 % 100, numbers % 100
-    return bool(((year >= 1900) & (year <= 2100) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
+    if numbers.min() < 1900_01_01 or numbers.max() > 2100_12_31:
+        return False
+    month, day = numbers // 100 % 100, numbers % 100
+    return bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())

@@ -12,7 +12,7 @@ from twotower.data.bad_rows import BadRows, OnBadRows
 from twotower.data.dataset import Dataset
 from twotower.data.download import Archive, fetch
 from twotower.data.raw_table import RawTable
-from twotower.data.reading import Delimited, read_delimited
+from twotower.data.reading import CSV, Delimited, read_delimited
 from twotower.data.sources import movielens_features as side
 from twotower.errors import BadConfig
 
@@ -52,7 +52,7 @@ COLONS = Layout(
     side.items_1m,
     side.users_1m,
 )
-PLAIN_CSV = Layout("ratings.csv", CSV_NAMES, Delimited(quoting=False), 0.5, side.items_csv)
+PLAIN_CSV = Layout("ratings.csv", CSV_NAMES, CSV, 0.5, side.items_csv)
 
 
 @dataclass(frozen=True, slots=True)
