@@ -142,17 +142,18 @@ def compare(
     names = [(model, metric) for model, evaluation in found.items() for metric in evaluation.per_user]
     values = np.column_stack([found[model].per_user[metric] for model, metric in names])  # [B, models * metrics]
     intervals = bootstrap_intervals(values, resamples=resamples, level=level, seed=seed)
-    difference, p_value = np.zeros(len(names)), np.ones(len(names))
+    p_value = np.ones(len(names))
     if baseline is not None:
         values -= np.column_stack([found[baseline].per_user[metric] for _, metric in names])
-        difference, p_value = values.mean(axis=0), permutation_test(values, resamples=resamples, seed=seed)
+        p_value = permutation_test(values, resamples=resamples, seed=seed)
     rows = []
     for at, (model, metric) in enumerate(names):
         name, k = parse_metric(metric)
-        tested = baseline is not None and model != baseline
-        against = (float(difference[at]), float(p_value[at])) if tested else (None, None)
-        middle, low, high = (float(part[at]) for part in (intervals.mean, intervals.low, intervals.high))
-        rows.append(Row(model, name, k, middle, low, high, *against))
+        mean, low, high = found[model].mean(metric), float(intervals.low[at]), float(intervals.high[at])
+        if baseline is None or model == baseline:
+            rows.append(Row(model, name, k, mean, low, high))
+        else:
+            rows.append(Row(model, name, k, mean, low, high, mean - found[baseline].mean(metric), float(p_value[at])))
     return tuple(rows)
 
 

@@ -1,7 +1,7 @@
 """A `Report` as text: tables for the terminal and a Markdown page for people."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from twotower.evaluation.report import ModelFacts, Report, Row
@@ -47,17 +47,17 @@ def markdown(report: Report) -> str:
         f"# {report.dataset['name']}: {len(report.models)} models, {report.split['name']}",
         _conditions(report),
         f"## {report.primary}",
-        f"{MEANING[report.primary.partition('@')[0]].capitalize()}. Intervals: {report.level:.0%} bootstrap over users "
+        f"{_meaning(report.primary)} Intervals: {report.level:.0%} bootstrap over users "
         f"({report.resamples:,} resamples). {_test_note(report)}",
         _primary_table(report),
     ]
     for metric in report.metrics:
-        parts += [f"## {metric}@k", MEANING[metric].capitalize() + ".", _metric_table(report, metric)]
+        parts += [f"## {metric}@k", _meaning(metric), _metric_table(report, metric)]
     parts += [
         "## Catalogue",
         "Share of items shown to anybody, inequality of exposure (0: equal), mean surprise in bits.",
     ]
-    parts += [_catalogue_table(report), "## Cost", _cost_table(report), "## Options", *_options(report)]
+    parts += [_catalogue_table(report), "## Cost", _cost_table(report), "## Options", _options(report)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -123,12 +123,18 @@ def _cost_table(report: Report) -> str:
     return _markdown_table(rows)
 
 
-def _options(report: Report) -> list[str]:
-    return [f"- `{model.name}`: {_plain(model.options)}" for model in report.ranking()]
+def _options(report: Report) -> str:
+    return "\n".join(f"- `{model.name}`: {_plain(model.options)}" for model in report.ranking())
 
 
-def _plain(options: Any) -> str:
+def _plain(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items()) or "no options"
+
+
+def _meaning(metric: str) -> str:
+    """The definition of "map@10" or "map" as a sentence."""
+    text = MEANING[metric.partition("@")[0]]
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _headline(report: Report) -> list[str]:
@@ -162,7 +168,7 @@ def _gib(n_bytes: int) -> str:
 
 
 def _markdown_table(rows: Cells) -> str:
-    header, *body = (f"| {' | '.join(row)} |" for row in rows)
+    header, *body = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
     return "\n".join([header, "|---|" + "---:|" * (len(rows[0]) - 1), *body])
 
 
