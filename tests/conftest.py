@@ -1,6 +1,8 @@
 """Fixtures and settings shared by all tests."""
 
 import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +80,78 @@ def two_tastes() -> Split:
 def two_tastes_bare() -> Split:
     """The same without any feature."""
     return _two_tastes(features=False)
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A published run of 60 cars (ids 100 to 159) and users u0 to u24; u24 has done nothing."""
+
+    runs_dir: Path
+    dataset: Dataset
+    dim: int = 8
+
+    @property
+    def n_items(self) -> int:
+        return self.dataset.n_items
+
+    @property
+    def n_active(self) -> int:
+        return int((self.dataset.interactions.by_user().lengths > 0).sum())
+
+    def seen(self, user: str) -> list[int]:
+        """External ids of what a user has touched, each once."""
+        events = self.dataset.interactions.by_user()[self.dataset.user_ids.to_internal([user])[0]]
+        return [100 + int(item) for item in np.unique(events)]
+
+    def popular(self, k: int) -> list[int]:
+        """External ids of the k items with most events, ties by id."""
+        return [100 + int(i) for i in np.argsort(-self.dataset.interactions.item_counts(), kind="stable")[:k]]
+
+    def fuel(self, item: int) -> str:
+        return ("diesel", "petrol", "electric")[item % 3]
+
+
+def _cars() -> Dataset:
+    rng = np.random.default_rng(5)
+    user, n = np.repeat(np.arange(24), 12), 60
+    item = (user % 3 + 3 * rng.geometric(0.15, len(user))) % n
+    events = Interactions.of(user, item, np.arange(len(user)) * 3600 + 1_500_000_000, n_users=25, n_items=n)
+    columns = (Column("name", Kind.TEXT), Column("fuel", Kind.CATEGORICAL), Column("price", Kind.CONTINUOUS))
+    values = {
+        "name": np.asarray([f"car {i}" for i in range(n)], dtype=object),
+        "fuel": Categories.of([("diesel", "petrol", "electric")[(100 + i) % 3] for i in range(n)]),
+        "price": np.linspace(1000, 12_800, n),
+    }
+    users, items = FeatureTable.empty(25), FeatureTable(FeatureSchema(columns), values, n)
+    user_ids, item_ids = IdMap.of([f"u{i}" for i in range(25)], "user"), IdMap.of(np.arange(100, 100 + n), "item")
+    return Dataset("cars", events, users, items, user_ids, item_ids, category="fuel", title="name")
+
+
+@pytest.fixture(scope="session")
+def _trained_small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """Trained once; `small_run` gives each test a copy of its own."""
+    from twotower.bundle import publish
+    from twotower.data.serving import write_serving_files
+    from twotower.data.splits import LeaveLast
+    from twotower.retrieval.options import TowerOptions, TrainOptions
+    from twotower.two_tower import TwoTower
+
+    runs_dir, dataset = tmp_path_factory.mktemp("small") / "runs", _cars()
+    options = {"towers": TowerOptions(dim=SmallRun.dim, history_layers=1), "training": TrainOptions(epochs=1)}
+    model = TwoTower(**options).fit(LeaveLast(n=1).split(dataset))
+    model.serve(dataset, dataset.interactions, int(dataset.interactions.time.max()))
+
+    def write(directory: Path) -> None:
+        model.save(directory)
+        write_serving_files(directory, dataset, dataset.interactions)
+        (directory / "config.yaml").write_text("data: {name: cars}\n")
+
+    publish(runs_dir, "small", write, {"dataset": dataset.fingerprint()})
+    return SmallRun(runs_dir, dataset)
+
+
+@pytest.fixture
+def small_run(_trained_small_run: SmallRun, tmp_path: Path) -> SmallRun:
+    """A small published run without an index, in a folder that the test may damage."""
+    shutil.copytree(_trained_small_run.runs_dir, tmp_path / "runs", symlinks=True)
+    return SmallRun(tmp_path / "runs", _trained_small_run.dataset)

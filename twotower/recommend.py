@@ -69,7 +69,7 @@ def as_json(answer: "Answer") -> str:
 
 def as_text(answer: "Answer", served: "ServedRun") -> str:
     """The answer for people: how it was made, the table, and what was asked for beside it."""
-    parts = [_headline(answer), _table(answer.items) if answer.items else "nothing is left to recommend"]
+    parts = [_headline(answer), _table(answer) if answer.items else "nothing is left to recommend"]
     if answer.explanation:
         parts += [_stages(answer.explanation), *_reasons(answer.items)]
     if answer.gold is not None:
@@ -87,10 +87,11 @@ def _headline(answer: "Answer") -> str:
     return f"{who}, run {answer.run}: {answer.how}"
 
 
-def _table(items: "Sequence[Recommended]") -> str:
-    """Aligned columns: place, item, title, features, both scores; numbers to the right."""
-    header = ["#", "item", "title", "features", "retrieval", "rank"]
-    rows = [_cells(place, item) for place, item in enumerate(items, start=1)]
+def _table(answer: "Answer") -> str:
+    """Aligned columns: place, item, title, features, scores; numbers to the right, empty columns left out."""
+    popular = answer.how == "popular items"
+    header = ["#", "item", "title", "features", *(("", "events") if popular else ("retrieval", "rank"))]
+    rows = [_cells(place, item, popular) for place, item in enumerate(answer.items, start=1)]
     shown = [c for c in range(len(header)) if any(row[c] for row in rows)]
     widths = {c: max(len(row[c]) for row in [header, *rows]) for c in shown}
     lines = []
@@ -100,9 +101,11 @@ def _table(items: "Sequence[Recommended]") -> str:
     return "\n".join(lines)
 
 
-def _cells(place: int, item: "Recommended") -> list[str]:
-    scores = f"{item.retrieval_score:.4f}", f"{item.rank_score:.4f}"
-    return [str(place), str(item.item), _cut(item.title or ""), _cut(_features(item)), *scores]
+def _cells(place: int, item: "Recommended", popular: bool) -> list[str]:
+    named = [str(place), str(item.item), _cut(item.title or ""), _cut(_features(item))]
+    if popular:
+        return [*named, "", f"{item.rank_score:,.0f}"]
+    return [*named, f"{item.retrieval_score:.4f}", f"{item.rank_score:.4f}"]
 
 
 def _features(item: "Recommended") -> str:

@@ -56,7 +56,7 @@ class Recommended:
         title: what people call it, if the catalogue says.
         features: its first few catalogue values.
         retrieval_score: first stage.
-        rank_score: second stage; popularity when nothing is known of the user.
+        rank_score: second stage. Both are the number of events when nothing is known of the user.
         because: items of the history that speak for it; filled when an explanation was asked for.
     """
 
