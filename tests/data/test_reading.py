@@ -90,7 +90,7 @@ def test_the_count_of_dropped_rows_is_logged_with_the_side_file(write, tmp_path,
     path = write([HEADER, *GOOD, "8,3,bad,978300762", "8,,3,978300762"])
     with caplog.at_level(logging.WARNING), BadRows("drop", tmp_path / "aside") as bad:
         checked(path, bad)
-    assert "2 bad rows dropped" in caplog.text
+    assert "bad rows dropped: 2" in caplog.text
     assert "ratings.csv.dropped.csv" in caplog.text
     side = pd.read_csv(tmp_path / "aside" / "ratings.csv.dropped.csv")
     assert side["row"].tolist() == [6, 7]

@@ -42,7 +42,7 @@ def test_damaged_rows_stop_the_job_or_are_dropped_counted_and_written_aside(tmp_
     assert not (tmp_path / "prepared").exists()
 
     assert main([*words, "data.source.on_bad_rows=drop"]) == 0
-    assert "1 bad rows dropped" in caplog.text
+    assert "bad rows dropped: 1" in caplog.text
     assert len(Dataset.load(tmp_path / "prepared").interactions) == 974
     assert pd.read_csv(tmp_path / "data-cache/dropped/events.csv.dropped.csv")["row"].tolist() == [975]
 

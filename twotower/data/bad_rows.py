@@ -72,7 +72,7 @@ class BadRows:
     ) -> None:
         for path, records in self._dropped.items():
             side = self._write(path, sorted(records))
-            log.warning("%s: %s bad rows dropped; rows and reasons are in %s", path, f"{len(records):,}", side)
+            log.warning("%s: bad rows dropped: %s; they and the reasons are in %s", path, f"{len(records):,}", side)
 
     def _write(self, path: Path, records: list[tuple[int, str, str]]) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)

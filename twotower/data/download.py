@@ -175,7 +175,8 @@ def _refuse_unsafe(archive: zipfile.ZipFile, path: Path, max_bytes: int) -> None
     for member in archive.infolist():
         name = PurePosixPath(member.filename.replace("\\", "/"))
         is_link = stat.S_ISLNK(member.external_attr >> 16)
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0] or is_link:
+        drive = any(":" in part for part in name.parts[:1])
+        if name.is_absolute() or ".." in name.parts or drive or is_link:
             raise BadInput(f"{path}: member {member.filename!r} would be written outside its folder; do not use it")
     size = sum(member.file_size for member in archive.infolist())
     if size > max_bytes:

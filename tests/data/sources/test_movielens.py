@@ -177,6 +177,8 @@ def test_a_missing_file_of_a_folder_is_named(ml_1m):
 def test_an_unknown_variant_is_refused_with_the_known_ones():
     with pytest.raises(BadConfig, match="choose one of ml-100k, ml-1m"):
         MovieLens(variant="ml-2m")
+    with pytest.raises(BadConfig, match="ml-1m has no tags"):
+        MovieLens(variant="ml-1m", tags=True)
 
 
 @pytest.mark.data

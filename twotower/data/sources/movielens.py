@@ -103,6 +103,8 @@ class MovieLens:
     ) -> None:
         if variant not in RELEASES:
             raise BadConfig(f"variant={variant!r}: choose one of {', '.join(RELEASES)}")
+        if tags and RELEASES[variant].layout is not PLAIN_CSV:
+            raise BadConfig(f"tags=true: {variant} has no tags; the CSV releases have, e.g. ml-25m")
         self.variant = variant
         self.root = Path(root)
         self.side_features = side_features
