@@ -21,7 +21,7 @@ FLOORS = {
     0: {"twotower", "errors", "types", "protocols", "topk", "atomic"},
     1: {"data", "features", "nn", "ann", "metrics"},
     2: {"retrieval", "ranking", "models"},
-    3: {"recommender", "filters", "two_tower", "evaluation"},
+    3: {"recommender", "filters", "fitting", "two_tower", "evaluation"},
     4: {"config", "manifest", "bundle", "prepared"},
     5: {"train", "evaluate", "recommend", "build_index", "prepare", "console", "__main__", "serve"},
 }
@@ -33,7 +33,8 @@ DOORS = {
     ("recommender", "filters"),
     ("evaluation", "recommender"),
     ("two_tower", "recommender"),
-    ("two_tower", "recommender"),
+    ("two_tower", "fitting"),
+    ("fitting", "recommender"),
     ("prepared", "config"),
     ("bundle", "manifest"),
     ("bundle", "config"),

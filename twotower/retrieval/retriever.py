@@ -7,7 +7,6 @@ import numpy as np
 from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig
 from twotower.protocols import VectorIndex
-from twotower.topk import rescore
 from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
 SCAN_SHARE = 0.1
@@ -93,17 +92,25 @@ class Retriever:
     def _short(self, found: TopK, exclusions: Ragged, k: int, allowed: Bools | None) -> Array:
         """Rows that hold fewer items than are left for them."""
         n = len(self.index)
+        filled = (found.items != NO_ITEM).sum(axis=1)
+        suspects = np.flatnonzero(filled < k)
         open_to = np.ones(n, np.bool_) if allowed is None else allowed
-        keys = np.unique(_pairs(exclusions, n))
-        lost = np.bincount((keys // n)[open_to[keys % n]], minlength=len(exclusions))
-        left = np.minimum(k, open_to.sum() - lost)
-        return np.flatnonzero((found.items != NO_ITEM).sum(axis=1) < left)
+        keys = np.unique(_pairs(exclusions.take(suspects), n))
+        lost = np.bincount((keys // n)[open_to[keys % n]], minlength=len(suspects))
+        return suspects[filled[suspects] < np.minimum(k, open_to.sum() - lost)]
 
 
 def sieve(found: TopK, exclusions: Ragged, k: int, allowed: Bools | None = None) -> TopK:
-    """The k best of what is found that are allowed and not excluded. Shape [B, k]."""
+    """The k best of what is found that are allowed and not excluded, in the order in which they were found. [B, k]."""
     keep = kept(found, exclusions) & (True if allowed is None else allowed[found.items])
-    return rescore(found, np.where(keep, found.scores, -np.inf).astype(np.float32), k)
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+    stays = np.take_along_axis(keep, order, axis=1)
+    items = np.where(stays, np.take_along_axis(found.items, order, axis=1), NO_ITEM)
+    scores = np.where(stays, np.take_along_axis(found.scores, order, axis=1), -np.inf).astype(np.float32)
+    missing = ((0, 0), (0, k - items.shape[1]))
+    return TopK(
+        np.pad(items, missing, constant_values=NO_ITEM), np.pad(scores, missing, constant_values=-np.inf)
+    )  # fmt: skip
 
 
 def kept(found: TopK, exclusions: Ragged) -> Bools:

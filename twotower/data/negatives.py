@@ -1,0 +1,171 @@
+"""Negative samplers: items that a user did not touch, drawn for a training position.
+
+All draw from a seeded generator that the caller gives, and redraw what the user is known to like.
+"""
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from twotower.data.interactions import Interactions
+from twotower.errors import BadConfig
+from twotower.types import Bools, Floats, Ids, Times
+
+WEEK = 7 * 24 * 3600
+MONDAY = 4 * 24 * 3600
+"""The first Monday after the epoch: weeks are counted from it."""
+REDRAWS = 8
+
+SamplerKind = Literal["uniform", "popularity", "same_category"]
+
+
+class NegativeSampler(Protocol):
+    """Draws items for (user, positive item, time) triples."""
+
+    def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:
+        """Items that the users did not touch. Shapes [P], [P], [P] -> [P, n]."""
+        ...
+
+
+class KnownPairs:
+    """Answers whether user-item pairs occur among the events, by binary search."""
+
+    def __init__(self, events: Interactions) -> None:
+        self._keys = np.unique(events.pair_keys())
+        self._n_items = events.n_items
+
+    def contains(self, users: Ids, items: Ids) -> Bools:
+        """Elementwise, shapes broadcast."""
+        keys = users * self._n_items + items
+        found = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        known: Bools = self._keys[found] == keys
+        return known
+
+
+class UniformNegatives:
+    """Every item of the catalogue is equally likely."""
+
+    def __init__(self, events: Interactions) -> None:
+        self.known = KnownPairs(events)
+        self.n_items = events.n_items
+
+    def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:
+        """See `NegativeSampler.draw`."""
+
+        def some(rows: Ids) -> Ids:
+            return rng.integers(0, self.n_items, len(rows))
+
+        return _redrawn(self.known, users, n, some)
+
+
+class PopularityNegatives:
+    """Items in proportion to (number of events)^power.
+
+    Source: Mikolov et al., "Distributed Representations of Words and Phrases", 2013, section 2.2 (power 0.75).
+    """
+
+    def __init__(self, events: Interactions, *, power: float = 0.75) -> None:
+        self.known = KnownPairs(events)
+        self._cumulative = np.cumsum(events.item_counts().astype(np.float64) ** power * (events.item_counts() > 0))
+
+    def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:
+        """See `NegativeSampler.draw`."""
+
+        def some(rows: Ids) -> Ids:
+            drawn: Ids = np.searchsorted(self._cumulative, rng.random(len(rows)) * self._cumulative[-1], side="right")
+            return drawn
+
+        return _redrawn(self.known, users, n, some)
+
+
+class SameCategoryNegatives:
+    """Items of the positive's category that somebody touched in the positive's calendar week.
+
+    Falls back to the whole catalogue for the few draws whose group offers nothing that the user does not know.
+
+    Source: Kurovski (2017), negative sampling.
+
+    Args:
+        events: training events.
+        category: code of every item's category. Shape [N].
+    """
+
+    def __init__(self, events: Interactions, category: Ids) -> None:
+        self.known = KnownPairs(events)
+        self.category = category
+        self.n_items = events.n_items
+        self._n_categories = int(category.max()) + 2  # codes may be -1 (missing)
+        item: Ids = events.item.astype(np.int64)
+        pairs: Ids = np.unique(np.stack([self._group(item, events.time), item]), axis=1)
+        self._groups, first = np.unique(pairs[0], return_index=True)
+        self._items = pairs[1]
+        self._bounds = np.append(first, len(self._items))
+
+    def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:
+        """See `NegativeSampler.draw`."""
+        group = np.searchsorted(self._groups, self._group(positives, times))
+        low = np.repeat(self._bounds[group], n)
+        high = np.repeat(self._bounds[group + 1], n)
+
+        def some(rows: Ids) -> Ids:
+            drawn: Ids = self._items[low[rows] + (rng.random(len(rows)) * (high - low)[rows]).astype(np.int64)]
+            return drawn
+
+        def any_item(rows: Ids) -> Ids:
+            return rng.integers(0, self.n_items, len(rows))
+
+        return _redrawn(self.known, users, n, some, any_item)
+
+    def _group(self, items: Ids, times: Times) -> Ids:
+        week = (times - MONDAY) // WEEK
+        group: Ids = week * self._n_categories + self.category[items] + 1
+        return group
+
+
+def _redrawn(known: KnownPairs, users: Ids, n: int, *draws: "_Draw") -> Ids:
+    """Fills [P, n], redrawing known pairs a few times with each of `draws` in turn; what is still known stays."""
+    owner = np.repeat(users, n)
+    rows = np.arange(len(owner))
+    items = draws[0](rows)
+    for draw in draws:
+        for _ in range(REDRAWS):
+            rows = rows[known.contains(owner[rows], items[rows])]
+            if not len(rows):
+                return items.reshape(-1, n)
+            items[rows] = draw(rows)
+    return items.reshape(-1, n)
+
+
+class _Draw(Protocol):
+    def __call__(self, rows: Ids) -> Ids: ...
+
+
+def negative_sampler(kind: SamplerKind, events: Interactions, category: Ids | None) -> NegativeSampler:
+    """A sampler by name.
+
+    Raises:
+        BadConfig: an unknown name, or `same_category` for a data set without a category column.
+    """
+    if kind == "uniform":
+        return UniformNegatives(events)
+    if kind == "popularity":
+        return PopularityNegatives(events)
+    if kind == "same_category":
+        if category is None:
+            raise BadConfig(
+                "negatives=same_category needs a data set with a category column (Dataset.category); "
+                "use uniform or popularity"
+            )
+        return SameCategoryNegatives(events, category)
+    raise BadConfig(f"negatives={kind!r} is unknown; use uniform, popularity, same_category or hard")
+
+
+def expected_counts(item_counts: Ids, n_positives: int, n_uniform: int) -> Floats:
+    """How often each item is expected among a batch's candidates: in-batch positives plus mixed uniform negatives. [N].
+
+    Source: Yang et al., "Mixed Negative Sampling for Learning Two-Tower Neural Networks in Recommendations", 2020.
+    """
+    share = item_counts / max(1, int(item_counts.sum()))
+    in_batch = 1 - (1 - share) ** n_positives  # the pool holds an item once, however often it was drawn
+    uniform = 1 - (1 - 1 / len(item_counts)) ** n_uniform
+    return np.maximum(in_batch + (1 - in_batch) * uniform, 1e-12).astype(np.float32)

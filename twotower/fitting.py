@@ -1,0 +1,205 @@
+"""One fit of the three networks: builds them, their samplers, optimisers and examiner, and runs the training loop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from twotower.ann.exact import ExactIndex
+from twotower.data.batches import WindowBatches
+from twotower.data.dataset import Dataset
+from twotower.data.interactions import Interactions
+from twotower.data.negatives import NegativeSampler, negative_sampler
+from twotower.data.split import Holdout, Split
+from twotower.data.tables import Categories
+from twotower.features.cosine import RawCosine
+from twotower.metrics.ranking import average_precision
+from twotower.nn.device import pick_device
+from twotower.nn.ftrl import FTRL
+from twotower.nn.training import Progress, Trainer
+from twotower.ranking.rank_net import RankNet, WidePart
+from twotower.ranking.ranker import RankNetRanker
+from twotower.recommender import TwoStageRecommender
+from twotower.retrieval.encoder import TowerEncoder
+from twotower.retrieval.features import TowerFeatures
+from twotower.retrieval.inputs import TowerInputs
+from twotower.retrieval.item_net import ItemNet
+from twotower.retrieval.joint import JointModel, JointTask
+from twotower.retrieval.objectives import Objective
+from twotower.retrieval.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.retrieval.retriever import Retriever
+from twotower.retrieval.user_net import UserNet
+
+EXAMINED = 10
+"""Early stopping watches MAP at this k."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a fit gives: networks with their best weights, encoders, and how training went."""
+
+    model: JointModel
+    features: TowerFeatures
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """All options of a fit, see `TwoTower`."""
+
+    towers: TowerOptions
+    features: FeatureOptions
+    objective: Objective
+    training: TrainOptions
+
+    def run(self, split: Split, examined: Holdout | None, workspace: Path | None, *, progress: bool) -> Fitted:
+        """Learns from `split.train`.
+
+        Args:
+            split: its train part and data set are read.
+            examined: what early stopping asks for; None: every epoch counts as better than the one before.
+            workspace: directory for checkpoints and logs; None: neither.
+            progress: show a bar.
+        """
+        o = self.training
+        device = pick_device(o.device)
+        events = split.train.unique_pairs()
+        features = TowerFeatures.fit(split.dataset, split.train, self.features, self.towers.identity_min_count)
+        inputs, profiles = features.training_inputs(split.dataset, split.train)
+        torch.manual_seed(o.seed)
+        model = build_model(self.towers, self.objective, inputs).to(device)
+        task = JointTask(
+            model=model,
+            inputs=inputs,
+            events=events,
+            batches=WindowBatches(events, window=self._window(), batch_size=o.batch_size, seed=o.seed),
+            objective=self.objective,
+            samplers=_samplers(self.objective, split.dataset, events),
+            profile_rows=profiles.rows if profiles else None,
+            raw_cosine=RawCosine(inputs.profiles, inputs.items) if profiles else None,
+            validate=self._examiner(split.dataset, features, model, examined, device),
+            optimizers=_optimizers(model, o),
+            device=device,
+        )
+        return Fitted(model, features, self._trainer(workspace, progress=progress).fit(task))
+
+    def _window(self) -> int:
+        """Without a history to read, every event is an example of its own."""
+        return self.towers.history_length if self.towers.history else 1
+
+    def _trainer(self, workspace: Path | None, *, progress: bool) -> Trainer:
+        o = self.training
+        return Trainer(
+            epochs=o.epochs,
+            seed=o.seed,
+            patience=o.patience,
+            clip=o.clip,
+            schedule=o.schedule,
+            checkpoint=workspace / "checkpoints" if workspace else None,
+            checkpoint_seconds=o.checkpoint_seconds,
+            log_dir=workspace / "logs" if workspace else None,
+            progress=progress,
+        )
+
+    def _examiner(
+        self,
+        dataset: Dataset,
+        features: TowerFeatures,
+        model: JointModel,
+        holdout: Holdout | None,
+        device: torch.device,
+    ) -> Callable[[], float]:
+        """MAP@10 of some validation users, both stages; RankNet alone where nothing trains the towers."""
+        if holdout is None:
+            epochs = count()
+            return lambda: float(next(epochs))
+        queries, relevant = holdout.queries(), holdout.relevant()
+        n = min(len(queries), self.training.validation_users or len(queries))
+        rows = np.sort(np.random.default_rng(self.training.seed).choice(len(queries), n, replace=False))
+        queries, relevant = queries.take(rows), relevant.take(rows)
+        inputs = features.serving_inputs(dataset, holdout.history, holdout.at)
+
+        def examine() -> float:
+            encoder = TowerEncoder(
+                model=model.eval(),
+                features=features,
+                inputs=inputs,
+                history_length=self.towers.history_length,
+                device=device,
+            )
+            stages = two_stages(encoder, n_candidates=self.training.validation_candidates)
+            ask = stages.recommend if self.objective.trains_towers else stages.gold_standard
+            return float(np.mean(average_precision(ask(queries, EXAMINED), relevant, EXAMINED)))
+
+        return examine
+
+
+def build_model(towers: TowerOptions, objective: Objective, inputs: TowerInputs) -> JointModel:
+    """UserNet, ItemNet and RankNet for the fields of some inputs, with fresh weights."""
+    t = towers
+    users, profiles, items = inputs.users, inputs.profiles, inputs.items
+    user_net = UserNet(
+        static_sizes=users.sizes,
+        n_static=users.continuous.shape[1],
+        profile_sizes=profiles.sizes,
+        n_profile=profiles.continuous.shape[1],
+        dim=t.dim,
+        hidden=t.hidden,
+        dropout=t.dropout,
+        history=t.history,
+        history_length=t.history_length,
+        history_layers=t.history_layers,
+        history_heads=t.history_heads,
+    )
+    item_net = ItemNet(
+        sizes=items.sizes,
+        n_continuous=items.continuous.shape[1],
+        n_identities=int(inputs.identities.max(initial=0)) if t.identities else 0,
+        dim=t.dim,
+        hidden=t.hidden,
+        dropout=t.dropout,
+        identity_dropout=t.identity_dropout,
+    )
+    rank_net = RankNet(
+        dim=t.dim,
+        wide=WidePart(static_sizes=users.sizes, profile_sizes=profiles.sizes, item_sizes=items.sizes),
+        dropout=t.rank_dropout,
+        temperature=objective.temperature,
+        interactions=t.rank_interactions,
+    )
+    return JointModel(user_net, item_net, rank_net)
+
+
+def two_stages(encoder: TowerEncoder, *, n_candidates: int, rank: bool = True) -> TwoStageRecommender:
+    """Towers over an exact index, and RankNet (or the towers' own order) on their candidates."""
+    vectors = encoder.item_vectors
+    retriever = Retriever(encoder, ExactIndex(metric="inner_product").build(vectors), vectors=vectors)
+    return TwoStageRecommender(retriever, new_ranker(encoder) if rank else None, n_candidates=n_candidates)
+
+
+@torch.inference_mode()
+def new_ranker(encoder: TowerEncoder) -> RankNetRanker:
+    """RankNet over the candidates of an encoder's towers."""
+    every = torch.arange(len(encoder.items), device=encoder.device)
+    wide = encoder.model.wide_items(encoder.device_inputs, every).float()
+    return RankNetRanker(encoder.model.rank_net, encoder, wide)
+
+
+def _samplers(objective: Objective, dataset: Dataset, events: Interactions) -> dict[str, NegativeSampler]:
+    column = dataset.items[dataset.category] if dataset.category else None
+    category = column.codes.astype(np.int64) if isinstance(column, Categories) else None
+    return {kind: negative_sampler(kind, events, category) for kind in objective.negatives if kind != "hard"}
+
+
+def _optimizers(model: JointModel, options: TrainOptions) -> list[torch.optim.Optimizer]:
+    """Adam for the towers and the deep part, FTRL (or Adam) for the wide part."""
+    wide = [p for name, p in model.named_parameters() if name.startswith("rank_net.wide.")]
+    deep = [p for name, p in model.named_parameters() if not name.startswith("rank_net.wide.")]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(deep, lr=options.lr)]
+    if wide:
+        kind = torch.optim.Adam if options.wide_optimizer == "adam" else FTRL
+        optimizers.append(kind(wide, lr=options.wide_lr))
+    return optimizers

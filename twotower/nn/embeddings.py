@@ -1,0 +1,91 @@
+"""Sparse features to dense vectors: one embedding per field, a linear block for the continuous columns."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twotower.nn.tensors import FeatureTensors
+
+
+def field_dim(n_values: int) -> int:
+    """Width of a field's embedding: ⌈log2 n_values⌉, at least 1.
+
+    Source: Kurovski (2017), the network's input layer.
+    """
+    return max(1, math.ceil(math.log2(max(2, n_values))))
+
+
+class FieldEmbeddings(nn.Module):
+    """Per field the weighted sum of its values' embeddings, ELU; beside them the continuous block, ELU.
+
+    Fields are numbered, not named, inside the module: a user's column may be called `forward` or `type`.
+
+    Source: Kurovski (2017), the network's input layer; weights Xavier, as there.
+
+    Args:
+        sizes: field name to number of codes.
+        n_continuous: columns of the continuous block.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], n_continuous: int) -> None:
+        super().__init__()
+        self.names = tuple(sizes)
+        self.tables = nn.ParameterList(nn.Parameter(torch.empty(n, field_dim(n))) for n in sizes.values())
+        self.block = nn.Linear(n_continuous, n_continuous) if n_continuous else None
+        self.width = sum(field_dim(n) for n in sizes.values()) + n_continuous
+        for parameter in self.parameters():
+            if parameter.ndim == 2:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, features: FeatureTensors) -> Tensor:
+        """Features of n rows to [n, width]."""
+        parts = [_embed(features, name, table) for name, table in zip(self.names, self.tables, strict=True)]
+        if self.block is not None:
+            parts.append(self.block(features.continuous))
+        return F.elu(torch.cat(parts, dim=1)) if parts else features.continuous
+
+
+class LinearFields(nn.Module):
+    """One weight per value of every field: the wide part's linear model.
+
+    Source: Cheng et al., "Wide & Deep Learning for Recommender Systems", 2016, without crossed features.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        super().__init__()
+        self.names = tuple(sizes)
+        self.tables = nn.ParameterList(nn.Parameter(torch.zeros(n, 1)) for n in sizes.values())
+
+    def forward(self, features: FeatureTensors) -> Tensor:
+        """Features of n rows to [n]."""
+        total = features.continuous.new_zeros(len(features))
+        for name, table in zip(self.names, self.tables, strict=True):
+            total = total + _embed(features, name, table)[:, 0]
+        return total
+
+
+def _embed(features: FeatureTensors, name: str, table: Tensor) -> Tensor:
+    """Embedding of one field, [n, width of the field]."""
+    codes = features.codes[name]
+    if isinstance(codes, Tensor):
+        return F.embedding(codes, table)
+    return F.embedding_bag(
+        codes.codes, table, codes.offsets, mode="sum", per_sample_weights=codes.weights, include_last_offset=True
+    )
+
+
+def mlp(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers of the given widths with ELU and dropout between them (none after the last)."""
+    layers: list[nn.Module] = []
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
+        linear = nn.Linear(n_in, n_out)
+        nn.init.xavier_uniform_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers.append(linear)
+        if i < len(widths) - 2:
+            layers += [nn.ELU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)

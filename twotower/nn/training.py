@@ -1,0 +1,289 @@
+"""The one training loop: seeded steps, early stopping, checkpoints that resume exactly, progress, TensorBoard."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from twotower.errors import BundleError, TrainingDiverged
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Task(Protocol):
+    """What is trained: the loop knows nothing of users or items."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The networks."""
+        ...
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Of the networks' parameters."""
+        ...
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Callable[[], tuple[Tensor, dict[str, float]]]]]:
+        """Batches of an epoch from number `start` on: their number of examples, and a function that gives the loss."""
+        ...
+
+    def n_batches(self, epoch: int) -> int:
+        """Batches of an epoch."""
+        ...
+
+    def start_epoch(self, epoch: int) -> None:
+        """Called before the first batch of an epoch, and again when resuming inside it."""
+        ...
+
+    def validate(self) -> float:
+        """The figure that early stopping watches; higher is better."""
+        ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far training has come; all of it goes into a checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0
+    best: float = -math.inf
+    best_epoch: int = -1
+    seconds: float = 0.0
+    examples: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """Runs a `Task` for some epochs and leaves its best weights in the module.
+
+    Every step seeds torch by (seed, epoch, batch), so a run that was killed and resumed draws what the run that was not
+    killed draws; with the same number of threads it ends with the same weights.
+
+    Args:
+        epochs: most epochs.
+        seed: of initial weights (the caller's), dropout and negatives.
+        patience: epochs without a better validation figure before stopping; None never stops early.
+        clip: largest norm of the gradient; None leaves it alone, as sparse gradients need.
+        checkpoint: directory for checkpoints; None keeps none.
+        checkpoint_seconds: also checkpoint inside an epoch when this long has passed.
+        log_dir: directory for TensorBoard; None writes no log.
+        progress: show a bar.
+        schedule: learning rates fall linearly to zero over `epochs` ("linear") or stay ("constant").
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int,
+        seed: int = 0,
+        patience: int | None = 3,
+        clip: float | None = 5.0,
+        checkpoint: Path | None = None,
+        checkpoint_seconds: float = 120.0,
+        log_dir: Path | None = None,
+        progress: bool = True,
+        schedule: str = "constant",
+    ) -> None:
+        self.epochs = epochs
+        self.seed = seed
+        self.patience = patience
+        self.clip = clip
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
+        self.log_dir = log_dir
+        self.progress = progress
+        self.schedule = schedule
+
+    def fit(self, task: Task) -> Progress:
+        """Trains until done, or goes on from the newest checkpoint."""
+        run = _Run(self, task)
+        run.resume()
+        while not run.finished():
+            run.epoch()
+        run.keep_best()
+        return run.at
+
+
+class _Run:
+    """One call of `Trainer.fit`: the trainer's settings, the task, and where it stands."""
+
+    def __init__(self, trainer: Trainer, task: Task) -> None:
+        self.trainer = trainer
+        self.task = task
+        self.at = Progress()
+        self.best_weights: dict[str, Tensor] = {}
+        self.rates = [[group["lr"] for group in o.param_groups] for o in task.optimizers]
+        self.saved_at = time.monotonic()
+        self.writer: SummaryWriter | None = None
+
+    def finished(self) -> bool:
+        """All epochs done, or no better figure for `patience` epochs."""
+        patience = self.trainer.patience
+        waited = self.at.epoch - 1 - self.at.best_epoch
+        return self.at.epoch >= self.trainer.epochs or (
+            patience is not None and self.at.epoch > 0 and waited >= patience and self.at.batch == 0
+        )
+
+    def epoch(self) -> None:
+        """The batches of one epoch that are still to do, then validation and a checkpoint."""
+        began, seconds_before = time.monotonic(), self.at.seconds
+        self.task.start_epoch(self.at.epoch)
+        losses = self._steps(began, seconds_before)
+        self.at.seconds = seconds_before + time.monotonic() - began
+        self.task.module.eval()
+        with torch.inference_mode():
+            figure = self.task.validate()
+        self.at.history.append({"epoch": self.at.epoch, "validation": figure, "seconds": self.at.seconds, **losses})
+        if figure > self.at.best:
+            self.at.best, self.at.best_epoch = figure, self.at.epoch
+            self.best_weights = {n: t.detach().clone() for n, t in self.task.module.state_dict().items()}
+        self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        self._log()
+        self.save()
+
+    def _steps(self, began: float, seconds_before: float) -> dict[str, float]:
+        total, first, sums, n = self.task.n_batches(self.at.epoch), self.at.batch, dict[str, float](), 0
+        bar = tqdm(
+            desc=f"epoch {self.at.epoch + 1}/{self.trainer.epochs}",
+            total=total,
+            initial=first,
+            unit="batch",
+            leave=False,
+            dynamic_ncols=True,
+            disable=not self.trainer.progress,
+        )
+        seen = 0
+        with bar:
+            for examples, step in self.task.batches(self.at.epoch, first):
+                self._set_rates(total)
+                parts = self._step(step)
+                n, seen = n + 1, seen + examples
+                self.at.batch, self.at.examples = self.at.batch + 1, self.at.examples + examples
+                sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
+                elapsed = time.monotonic() - began
+                bar.set_postfix_str(f"loss {sums['loss'] / n:.4f}, {seen / elapsed:,.0f} events/s", refresh=False)
+                bar.update()
+                if self.trainer.checkpoint and time.monotonic() - self.saved_at > self.trainer.checkpoint_seconds:
+                    self.at.seconds = seconds_before + elapsed
+                    self.save()
+        return {name: value / n for name, value in sums.items()}
+
+    def _step(self, step: Callable[[], tuple[Tensor, dict[str, float]]]) -> dict[str, float]:
+        """One update; a loss or gradient that is not finite stops training with the weights still sound."""
+        where = f"epoch {self.at.epoch + 1}, batch {self.at.batch + 1}"
+        torch.manual_seed(hash((self.trainer.seed, self.at.epoch, self.at.batch)) & 0x7FFFFFFF)
+        self.task.module.train()
+        for optimizer in self.task.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss, parts = step()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingDiverged(f"the loss became {value} at {where} ({parts}); lower train.lr or check the input")
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.trainer.clip is not None:
+            norm = float(nn.utils.clip_grad_norm_(self.task.module.parameters(), self.trainer.clip))
+            if not math.isfinite(norm):
+                raise TrainingDiverged(f"the gradient's norm became {norm} at {where}; lower train.lr")
+        for optimizer in self.task.optimizers:
+            optimizer.step()
+        return {"loss": value, **parts}
+
+    def _set_rates(self, batches: int) -> None:
+        if self.trainer.schedule == "constant":
+            return
+        done = (self.at.epoch + self.at.batch / batches) / self.trainer.epochs
+        for optimizer, rates in zip(self.task.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * max(0.02, 1 - done)
+
+    def keep_best(self) -> None:
+        """Puts the best weights into the module."""
+        if self.best_weights:
+            self.task.module.load_state_dict(self.best_weights)
+        self.task.module.eval()
+        if self.writer is not None:
+            self.writer.close()
+
+    def save(self) -> None:
+        """Writes a checkpoint beside the old one and exchanges them."""
+        self.saved_at = time.monotonic()
+        directory = self.trainer.checkpoint
+        if directory is None:
+            return
+        directory.mkdir(parents=True, exist_ok=True)
+        state = {f"module/{n}": t for n, t in self.task.module.state_dict().items()}
+        state |= {f"best/{n}": t for n, t in self.best_weights.items()}
+        for i, optimizer in enumerate(self.task.optimizers):
+            state |= {f"optimizer/{i}/{n}": t for n, t in _flat_state(optimizer).items()}
+        facts = {"progress": json.dumps(asdict(self.at))}
+        beside = directory / "checkpoint.safetensors.new"
+        save_file({n: t.detach().cpu().contiguous().clone() for n, t in state.items()}, beside, metadata=facts)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(directory / "checkpoint.safetensors")
+
+    def resume(self) -> None:
+        """Takes up the checkpoint, if there is one."""
+        if self.trainer.checkpoint is None:
+            return
+        path = self.trainer.checkpoint / "checkpoint.safetensors"
+        if not path.exists():
+            return
+        state = load_file(path)
+        try:
+            self.task.module.load_state_dict(_part(state, "module/"))
+        except RuntimeError as error:
+            raise BundleError(f"{path} is of a run with other options; delete it or use another run name") from error
+        self.best_weights = _part(state, "best/")
+        for i, optimizer in enumerate(self.task.optimizers):
+            _load_flat_state(optimizer, _part(state, f"optimizer/{i}/"))
+        self.at = Progress(**json.loads(_metadata(path)["progress"]))
+
+    def _log(self) -> None:
+        if self.trainer.log_dir is None:
+            return
+        if self.writer is None:
+            from torch.utils.tensorboard import SummaryWriter  # takes a second to import; only a logged run pays
+
+            self.writer = SummaryWriter(str(self.trainer.log_dir))
+        for name, value in self.at.history[-1].items():
+            if name != "epoch":
+                self.writer.add_scalar(name, value, int(self.at.history[-1]["epoch"]))
+        self.writer.flush()
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def _flat_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as named tensors, parameter number first."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}/{name}": torch.as_tensor(value) for number, kept in state.items() for name, value in kept.items()
+    }
+
+
+def _load_flat_state(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in flat.items():
+        number, name = key.split("/", 1)
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

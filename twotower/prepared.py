@@ -1,0 +1,39 @@
+"""Prepared data sets: a source read once, kept as Parquet beside the recipe that made it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twotower.config import instantiate
+from twotower.data.dataset import Dataset
+from twotower.data.positives import select_positives
+
+RECIPE = "recipe.json"
+
+
+def read_source(data: Mapping[str, Any]) -> Dataset:
+    """Reads the source of a `data` configuration and keeps its positives."""
+    dataset: Dataset = instantiate(data["source"]).load()
+    return select_positives(dataset, **data["positives"])
+
+
+def save_prepared(dataset: Dataset, data: Mapping[str, Any], folder: Path) -> None:
+    """Saves a data set and, last, the recipe by which `load_prepared` knows it again."""
+    (folder / RECIPE).unlink(missing_ok=True)
+    dataset.save(folder)
+    (folder / RECIPE).write_text(json.dumps(_recipe(data), indent=2) + "\n")
+
+
+def load_prepared(data: Mapping[str, Any], folder: Path) -> Dataset:
+    """The data set from `folder` if it was prepared by the same recipe, else from its source."""
+    recipe = folder / RECIPE
+    if recipe.exists() and json.loads(recipe.read_text()) == _recipe(data):
+        return Dataset.load(folder)
+    return read_source(data)
+
+
+def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the content: source and positives, as JSON would give them back."""
+    recipe: dict[str, Any] = json.loads(json.dumps({"source": data["source"], "positives": data["positives"]}))
+    return recipe

@@ -1,0 +1,70 @@
+"""`TowerInputs`: the encoded features that the towers read, and the same on a device."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from twotower.data.interactions import Interactions
+from twotower.features.encoded import Bags, Codes, EncodedTable
+from twotower.nn.tensors import FeatureTensors
+from twotower.types import Ids, Ragged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TowerInputs:
+    """Encoded features of all users, profiles and items.
+
+    Attributes:
+        users: users' own features; the last row stands for an unknown user. n_users + 1 rows.
+        profiles: profiles of users at refresh moments; row 0 is the empty profile.
+        items: item features. N rows.
+        identities: number of each item's identity, 0 for items without one. Shape [N].
+    """
+
+    users: EncodedTable
+    profiles: EncodedTable
+    items: EncodedTable
+    identities: Ids
+
+    def to(self, device: torch.device) -> "DeviceInputs":
+        """Copies everything to a device."""
+        return DeviceInputs(
+            FeatureTensors.of(self.users, device),
+            FeatureTensors.of(self.profiles, device),
+            FeatureTensors.of(self.items, device),
+            torch.as_tensor(self.identities, device=device),
+        )
+
+    def user_rows(self, users: Ids) -> Ids:
+        """Rows of `users`, unknown users at the last one."""
+        return np.where(users < 0, len(self.users) - 1, users)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceInputs:
+    """`TowerInputs` as tensors."""
+
+    users: FeatureTensors
+    profiles: FeatureTensors
+    items: FeatureTensors
+    identities: torch.Tensor
+
+
+def number_identities(events: Interactions, min_count: int) -> Ids:
+    """Numbers 1, 2, … for items with at least `min_count` events, 0 for the rest. Shape [N]."""
+    known = events.item_counts() >= max(1, min_count)
+    return np.where(known, np.cumsum(known), 0).astype(np.int64)
+
+
+def with_unknown_row(table: EncodedTable) -> EncodedTable:
+    """The table and one more row with every field unknown."""
+    codes: dict[str, Codes] = {}
+    for name, values in table.codes.items():
+        if isinstance(values, Bags):
+            offsets = np.append(values.codes.offsets, values.codes.offsets[-1])
+            codes[name] = Bags(Ragged(values.codes.values, offsets), values.weights)
+        else:
+            codes[name] = np.append(values, 0).astype(np.int32)
+    blank = np.zeros((1, table.continuous.shape[1]), np.float32)
+    return EncodedTable(table.sizes, codes, np.concatenate([table.continuous, blank]), table.continuous_names)

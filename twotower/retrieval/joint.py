@@ -1,0 +1,297 @@
+"""`JointTask`: one training step of UserNet, ItemNet and RankNet together, term by term."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twotower.data.batches import WindowBatch, WindowBatches
+from twotower.data.interactions import Interactions
+from twotower.data.negatives import NegativeSampler, expected_counts
+from twotower.nn.device import autocast
+from twotower.nn.full_softmax import full_softmax_loss
+from twotower.nn.tensors import FeatureTensors
+from twotower.retrieval.inputs import DeviceInputs, TowerInputs
+from twotower.retrieval.item_net import ItemNet
+from twotower.retrieval.objectives import Objective, preference_loss, retrieval_loss, similarity_loss
+from twotower.retrieval.user_net import UserInputs, UserNet
+from twotower.types import Floats, Ids, Ragged, Times
+
+ITEM_BLOCK = 65_536
+"""Items encoded at once when the whole catalogue is embedded."""
+
+
+class Scorer(Protocol):
+    """What the joint step needs of `ranking.RankNet`."""
+
+    def __call__(self, users: Tensor, items: Tensor, wide: Tensor) -> Tensor:
+        """Logits [P, C] of unit vectors [P, D] and [P, C, D]."""
+        ...
+
+
+class JointModel(nn.Module):
+    """UserNet, ItemNet and RankNet side by side, so that one optimiser step moves them all.
+
+    `rank_net` is any module that is called like `Scorer` and has a `wide` part with `users` and `items`.
+    """
+
+    def __init__(self, user_net: UserNet, item_net: ItemNet, rank_net: nn.Module) -> None:
+        super().__init__()
+        self.user_net = user_net
+        self.item_net = item_net
+        self.rank_net = rank_net
+
+    def encode_items(self, inputs: DeviceInputs, ids: Tensor) -> Tensor:
+        """Unit vectors of items [n] to [n, D]."""
+        vectors: Tensor = self.item_net(inputs.items.take(ids), inputs.identities[ids])
+        return vectors
+
+    @torch.inference_mode()
+    def encode_catalogue(self, inputs: DeviceInputs) -> Tensor:
+        """Unit vectors of every item, in blocks, without dropout. Shape [N, D]."""
+        was_training = self.training
+        self.eval()
+        device = inputs.identities.device
+        every = torch.arange(len(inputs.identities), device=device)
+        starts = range(0, len(every), ITEM_BLOCK)
+        vectors = torch.cat([self.encode_items(inputs, every[i : i + ITEM_BLOCK]).float() for i in starts])
+        self.train(was_training)
+        return vectors
+
+    def wide_items(self, inputs: DeviceInputs, ids: Tensor) -> Tensor:
+        """The wide part's share of each item id, any shape."""
+        unique, where = torch.unique(ids, return_inverse=True)
+        shares: Tensor = self.rank_net.wide.items(inputs.items.take(unique))  # type: ignore[operator, union-attr]
+        return shares[where]
+
+    def wide_users(self, static: FeatureTensors, profiles: FeatureTensors) -> Tensor:
+        """The wide part's share of each of P users. Shape [P]."""
+        shares: Tensor = self.rank_net.wide.users(static, profiles)  # type: ignore[operator, union-attr]
+        return shares
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Positions:
+    """Training examples of a batch: at `times`, `users` (then known as `vectors`) chose `items`.
+
+    Shapes: users, items, times, windows, profile_rows [P]; vectors [P, D].
+    """
+
+    users: Ids
+    items: Ids
+    times: Times
+    windows: Ids
+    profile_rows: Ids
+    vectors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: Ids) -> "Positions":
+        """Some of them."""
+        chosen = torch.as_tensor(rows, device=self.vectors.device)
+        return Positions(
+            self.users[rows], self.items[rows], self.times[rows], self.windows[rows],
+            self.profile_rows[rows], self.vectors[chosen],
+        )  # fmt: skip
+
+
+class JointTask:
+    """A `nn.training.Task`: preference + similarity + retrieval over windows of events.
+
+    Args:
+        model: the three networks.
+        inputs: encoded features.
+        events: training events.
+        batches: cuts them into windows.
+        objective: which losses count, and how much.
+        samplers: one per kind in `objective.negatives` other than "hard".
+        profile_rows: users and times to rows of `inputs.profiles`; None: the empty profile for all.
+        raw_cosine: rows of profiles and items to the raw vectors' cosine, for `similarity="raw"`.
+        validate: gives the figure that early stopping watches.
+        optimizers: of the model's parameters.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: JointModel,
+        inputs: TowerInputs,
+        events: Interactions,
+        batches: WindowBatches,
+        objective: Objective,
+        samplers: dict[str, NegativeSampler],
+        profile_rows: Callable[[Ids, Times], Ids] | None,
+        raw_cosine: Callable[[Ids, Ids], Floats] | None,
+        validate: Callable[[], float],
+        optimizers: list[torch.optim.Optimizer],
+        device: torch.device,
+    ) -> None:
+        self.module = model
+        self.optimizers = optimizers
+        self.validate = validate
+        self._model = model
+        self._inputs = inputs.to(device)
+        self._objective = objective
+        self._batches = batches
+        self._samplers = samplers
+        self._profile_rows = profile_rows
+        self._raw_cosine = raw_cosine
+        self._device = device
+        self._n_items = events.n_items
+        self._known: Ragged = events.by_user()
+        self._item_counts = events.item_counts()
+        self._n_draws = objective.n_candidates(events.n_items)
+        self._full = objective.retrieval_weight > 0 and self._n_draws is None
+        self._index = torch.empty(0)
+
+    def n_batches(self, epoch: int) -> int:
+        """Batches of an epoch."""
+        return self._batches.n_batches(epoch)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Embeds the catalogue for hard negatives where a step does not do so anyway."""
+        if "hard" in self._objective.negatives and not self._full:
+            self._index = self._model.encode_catalogue(self._inputs).clone()
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Callable[[], tuple[Tensor, dict[str, float]]]]]:
+        """See `nn.training.Task.batches`."""
+        for number, batch in enumerate(self._batches.epoch(epoch, start), start):
+            rng = np.random.default_rng((self._batches.seed, epoch, number))
+            yield int(batch.mask.sum()), lambda batch=batch, rng=rng: self._loss(batch, rng)  # type: ignore[misc]
+
+    def _loss(self, batch: WindowBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """The weighted sum of the objective's terms, and each term for the log."""
+        o = self._objective
+        with autocast(self._device):
+            catalogue = self._encode(np.arange(self._n_items)) if self._full else None
+            positions = self._positions(batch, catalogue)
+            terms: dict[str, tuple[float, Tensor]] = {}
+            if o.retrieval_weight:
+                terms["retrieval"] = (o.retrieval_weight, self._retrieval(positions, batch, catalogue, rng))
+            if o.preference_weight or o.similarity:
+                chosen = positions.take(self._some(len(positions), rng))
+                items = self._with_negatives(chosen, catalogue, rng)
+                vectors = self._lookup(items, catalogue)
+                if o.preference_weight:
+                    terms["preference"] = (o.preference_weight, self._preference(chosen, items, vectors))
+                if o.similarity:
+                    terms["similarity"] = (o.similarity_weight, self._similarity(chosen, items, vectors))
+        loss = torch.stack([weight * term.float() for weight, term in terms.values()]).sum()
+        return loss, {name: float(term.detach()) for name, (_, term) in terms.items()}
+
+    # Encoding
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=self._device)
+
+    def _encode(self, items: Ids) -> Tensor:
+        return self._model.encode_items(self._inputs, self._tensor(items))
+
+    def _lookup(self, items: Ids, catalogue: Tensor | None) -> Tensor:
+        """Vectors of item ids of any shape: from the catalogue if it is encoded, else each distinct item once."""
+        if catalogue is not None:
+            return F.embedding(self._tensor(items), catalogue)
+        unique, where = np.unique(items, return_inverse=True)
+        return F.embedding(self._tensor(where.reshape(items.shape)), self._encode(unique))
+
+    def _positions(self, batch: WindowBatch, catalogue: Tensor | None) -> Positions:
+        """Encodes the users of a batch at all positions and keeps the real ones."""
+        mask = batch.mask
+        users = np.broadcast_to(batch.users[:, None], mask.shape)
+        rows = np.zeros(mask.shape, np.int64)
+        if self._profile_rows is not None:
+            rows[mask] = self._profile_rows(users[mask], batch.times[mask])
+        unique_rows, local = np.unique(rows, return_inverse=True)
+        history = np.maximum(batch.targets[:, :-1], 0)  # what stands for padding is seen by padding only
+        inputs = UserInputs(
+            self._inputs.users.take(self._tensor(batch.users)),
+            self._inputs.profiles.take(self._tensor(unique_rows)),
+            self._tensor(local.reshape(rows.shape)),
+            self._lookup(history, catalogue),
+        )
+        vectors = self._model.user_net(inputs)[self._tensor(mask)]
+        windows = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)
+        return Positions(users[mask], batch.targets[mask], batch.times[mask], windows[mask], rows[mask], vectors)
+
+    # Terms
+
+    def _retrieval(
+        self, positions: Positions, batch: WindowBatch, catalogue: Tensor | None, rng: np.random.Generator
+    ) -> Tensor:
+        """Softmax over the whole catalogue, or over the batch's positives mixed with uniform draws."""
+        temperature = self._objective.temperature
+        if catalogue is not None:
+            return full_softmax_loss(positions.vectors, catalogue, self._tensor(positions.items), temperature)
+        assert self._n_draws is not None
+        drawn = rng.integers(0, self._n_items, self._n_draws)
+        candidates = np.unique(np.concatenate([positions.items, drawn]))
+        target = np.searchsorted(candidates, positions.items)
+        counts = expected_counts(self._item_counts, len(positions), self._n_draws)[candidates]
+        hits = np.zeros((len(batch.users), len(candidates)), bool)
+        hits[positions.windows, target] = True
+        cosine = positions.vectors @ self._encode(candidates).T
+        return retrieval_loss(
+            cosine,
+            self._tensor(target),
+            temperature=temperature,
+            expected_count=self._tensor(counts),
+            hits=self._tensor(hits)[self._tensor(positions.windows)],
+        )
+
+    def _preference(self, chosen: Positions, items: Ids, vectors: Tensor) -> Tensor:
+        """RankNet's loss on each position's positive (column 0) against its negatives."""
+        wide = self._model.wide_items(self._inputs, self._tensor(items)) + self._wide_users(chosen)[:, None]
+        logits = self._model.rank_net(chosen.vectors, vectors, wide).float()
+        return preference_loss(self._objective.preference, logits[:, 0], logits[:, 1:])
+
+    def _wide_users(self, chosen: Positions) -> Tensor:
+        return self._model.wide_users(
+            self._inputs.users.take(self._tensor(chosen.users)),
+            self._inputs.profiles.take(self._tensor(chosen.profile_rows)),
+        )
+
+    def _similarity(self, chosen: Positions, items: Ids, vectors: Tensor) -> Tensor:
+        """The regulariser on the same pairs."""
+        assert self._objective.similarity is not None
+        cosine = (chosen.vectors[:, None] * vectors).sum(-1)
+        raw = None
+        if self._raw_cosine is not None and self._objective.similarity == "raw":
+            rows = np.repeat(chosen.profile_rows, items.shape[1])
+            raw = self._tensor(self._raw_cosine(rows, items.ravel()).reshape(items.shape))
+        return similarity_loss(self._objective.similarity, cosine, raw)
+
+    # Negatives
+
+    def _some(self, n: int, rng: np.random.Generator) -> Ids:
+        """Rows of the positions on which RankNet is trained."""
+        wanted = self._objective.rank_positions
+        return np.arange(n) if wanted is None or wanted >= n else np.sort(rng.choice(n, wanted, replace=False))
+
+    def _with_negatives(self, chosen: Positions, catalogue: Tensor | None, rng: np.random.Generator) -> Ids:
+        """The positive and its negatives, kinds in equal shares. Shape [P, 1 + n]."""
+        kinds, n = self._objective.negatives, self._objective.n_negatives
+        shares = [len(part) for part in np.array_split(np.arange(n), len(kinds))]
+        columns = [chosen.items[:, None]]
+        for kind, share in zip(kinds, shares, strict=True):
+            if kind == "hard":
+                columns.append(self._hard(chosen, share, catalogue, rng))
+            else:
+                columns.append(self._samplers[kind].draw(chosen.users, chosen.items, chosen.times, share, rng))
+        return np.concatenate(columns, axis=1)
+
+    @torch.no_grad()
+    def _hard(self, chosen: Positions, n: int, catalogue: Tensor | None, rng: np.random.Generator) -> Ids:
+        """Some of the best wrong items of the current item vectors: what RankNet will be given to sort out."""
+        index = self._index if catalogue is None else catalogue
+        scores = chosen.vectors @ index.T
+        known = self._known.take(chosen.users)
+        scores[self._tensor(known.row_ids()), self._tensor(known.values)] = -torch.inf
+        best = scores.topk(min(max(n, self._objective.n_hard), self._n_items), dim=1).indices.cpu().numpy()
+        columns = rng.random(best.shape).argsort(axis=1)[:, :n]
+        return np.take_along_axis(best, columns, axis=1)

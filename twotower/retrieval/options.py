@@ -1,0 +1,111 @@
+"""Options of the towers, their features and their training, each written once; `conf/` overrides them by name."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from twotower.errors import BadConfig
+from twotower.nn.histories import HistoryKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TowerOptions:
+    """Sizes of UserNet, ItemNet and RankNet.
+
+    Attributes:
+        dim: width of the towers' vectors.
+        hidden: widths of hidden layers in either tower.
+        dropout: on hidden layers and in the history network.
+        history: how recent items are read: mean, attention, transformer, or None for features only.
+        history_length: most recent items that are read.
+        history_layers, history_heads: of the transformer.
+        identities: give items embeddings of their own, beside their features.
+        identity_min_count: events that an item needs for an identity.
+        identity_dropout: share of identities hidden in a training step, so that features speak for new items.
+        rank_dropout: on RankNet's second layer.
+        rank_interactions: product, cosine and direct path in RankNet; False is the published network.
+    """
+
+    dim: int = 64
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.2
+    history: HistoryKind | None = "transformer"
+    history_length: int = 100
+    history_layers: int = 2
+    history_heads: int = 2
+    identities: bool = True
+    identity_min_count: int = 1
+    identity_dropout: float = 0.1
+    rank_dropout: float = 0.1
+    rank_interactions: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureOptions:
+    """How features are encoded and profiles learnt; see `features.FeatureEncoder` and `features.ProfileLearner`.
+
+    Attributes:
+        min_count: values seen in fewer training rows share the unknown code.
+        hash_buckets: of text columns.
+        exclude: item or user columns to leave out, where they exist; a text column that is the title always is.
+        profiles: learn user profiles from the items that they touched.
+        window_days, refresh_days, min_events: of the profile learner.
+        markov_weights: weigh kinds of events by how rare they are in the long run: domain, user, user_item, or None.
+    """
+
+    min_count: int = 1
+    hash_buckets: int = 1024
+    exclude: tuple[str, ...] = ()
+    profiles: bool = True
+    window_days: float | None = 30
+    refresh_days: float = 7
+    min_events: int = 2
+    markov_weights: Literal["domain", "user", "user_item"] | None = "domain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """How the networks are trained.
+
+    Attributes:
+        epochs: most epochs.
+        patience: epochs without a better validation MAP@10 before stopping; None never stops early.
+        batch_size: events per batch.
+        lr: of Adam, on the towers and RankNet's deep part.
+        schedule: the learning rate stays ("constant") or falls to zero over `epochs` ("linear").
+        wide_optimizer, wide_lr: of RankNet's wide part.
+        clip: largest norm of the gradient.
+        validation_users: users whose validation MAP@10 is watched; None: all.
+        validation_candidates: items that the towers retrieve for them and RankNet orders.
+        refit: train again on train and validation events for as many epochs as were best.
+        seed: of weights, batches, negatives, dropout.
+        threads: compute threads; None: OMP_NUM_THREADS, or one per core.
+        device: auto, cpu or cuda.
+        checkpoint_seconds: time between checkpoints inside an epoch.
+    """
+
+    epochs: int = 30
+    patience: int | None = 3
+    batch_size: int = 2048
+    lr: float = 1e-3
+    schedule: Literal["constant", "linear"] = "constant"
+    wide_optimizer: Literal["ftrl", "adam"] = "ftrl"
+    wide_lr: float = 0.05
+    clip: float = 5.0
+    validation_users: int | None = 2000
+    validation_candidates: int = 200
+    refit: bool = False
+    seed: int = 0
+    threads: int | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.lr <= 0 or self.batch_size < 1:
+            raise BadConfig(
+                f"train: epochs={self.epochs} and batch_size={self.batch_size} must be at least 1, lr={self.lr} above 0"
+            )
+        if self.schedule not in ("constant", "linear") or self.wide_optimizer not in ("ftrl", "adam"):
+            raise BadConfig(
+                f"train.schedule={self.schedule!r} must be constant or linear, "
+                f"train.wide_optimizer={self.wide_optimizer!r} ftrl or adam"
+            )
