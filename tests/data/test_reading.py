@@ -177,9 +177,11 @@ def test_latin_1_read_as_utf_8_names_line_and_remedy(write):
     assert names[indices[0]] == "é"
 
 
-def test_utf_16_is_recognised(write):
+def test_utf_16_is_recognised_and_read_when_named(write):
     with pytest.raises(BadInput, match="UTF-16"):
         checked(write([HEADER, *GOOD], encoding="utf-16"), BadRows())
+    table = checked(write([HEADER, *GOOD], encoding="utf-16"), BadRows(), encoding="utf-16")
+    assert table.times("time").tolist() == [978300760 + i for i in range(5)]
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(write):

@@ -14,8 +14,9 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from twotower.data.bad_rows import BadRows
+from twotower.data.file_checks import check_columns, check_file, text_lines, undecodable
 from twotower.data.raw_table import RawTable
-from twotower.errors import BadInput, MissingData
+from twotower.errors import BadInput
 
 BLOCK = 16 << 20
 """Bytes that a parser works on at once; a row must fit in."""
@@ -57,7 +58,7 @@ def read_rows(
         MissingData: there is no such file.
         BadInput: it is empty, lacks a column, has another encoding or holds rows that cannot be parsed.
     """
-    _check_file(path, form.encoding)
+    check_file(path, form.encoding)
     suffix = Path(path.name.removesuffix(".gz")).suffix
     wanted = tuple(dict.fromkeys((*texts, *others)))
     if suffix == ".parquet":
@@ -71,18 +72,18 @@ def read_delimited(
     path: Path, bad: BadRows, *, texts: Sequence[str], others: Sequence[str] = (), form: Delimited = CSV
 ) -> RawTable:
     """Reads the wanted columns of a delimited text file; arguments and errors as `read_rows`."""
-    _check_file(path, form.encoding)
+    check_file(path, form.encoding)
     if form.names is None:
-        _check_columns(path, _header(path, form), (*texts, *others))
+        check_columns(path, _header(path, form), (*texts, *others))
     text = pa.dictionary(pa.int32(), pa.string())
     try:
         table = _parse_csv(path, form, dict.fromkeys(texts, text), (*texts, *others))
         return RawTable(path, table, np.arange(1, table.num_rows + 1), bad)
     except pa.ArrowInvalid as error:
         if "UTF8" in str(error) or "UTF-8" in str(error):
-            raise BadInput(_undecodable(path, form.encoding)) from error
+            raise BadInput(undecodable(path, form.encoding)) from error
     except UnicodeDecodeError as error:
-        raise BadInput(_undecodable(path, form.encoding)) from error
+        raise BadInput(undecodable(path, form.encoding)) from error
     return _read_delimited_as_text(path, bad, form, tuple(dict.fromkeys((*texts, *others))))
 
 
@@ -129,8 +130,8 @@ def _parse_csv(
 
 def read_separated(path: Path, bad: BadRows, names: Sequence[str], separator: str, encoding: str) -> RawTable:
     """Reads a small file without header whose separator is longer than one character (`::`); all columns as text."""
-    _check_file(path, encoding)
-    split = [line.split(separator) for line in _lines(path, encoding) if line]
+    check_file(path, encoding)
+    split = [line.split(separator) for line in text_lines(path, encoding) if line]
     fits = np.asarray([len(values) == len(names) for values in split], np.bool_)
     odd = np.flatnonzero(~fits)
     reasons = [f"{len(split[i])} values where {len(names)} columns are expected" for i in odd]
@@ -150,7 +151,7 @@ def read_json_lines(path: Path, bad: BadRows, wanted: Sequence[str], types: pa.S
         wanted: fields to read; each must stand in at least one line.
         types: known types of the wanted fields; then no other field is even parsed.
     """
-    _check_file(path, "utf-8")
+    check_file(path, "utf-8")
     options = pajson.ParseOptions(
         explicit_schema=types, unexpected_field_behavior="infer" if types is None else "ignore"
     )
@@ -160,20 +161,20 @@ def read_json_lines(path: Path, bad: BadRows, wanted: Sequence[str], types: pa.S
         return _read_json_as_text(path, bad, wanted)
     # a schema makes a column of nulls where the file has no such field
     filled = [n for n in table.column_names if types is None or table[n].null_count < table.num_rows]
-    _check_columns(path, filled, wanted)
+    check_columns(path, filled, wanted)
     return RawTable(path, table.select(list(wanted)), np.arange(1, table.num_rows + 1), bad)
 
 
 def _read_json_as_text(path: Path, bad: BadRows, wanted: Sequence[str]) -> RawTable:
     """The slow way, for files that the fast way could not parse: line by line, mixed types as text."""
-    parsed = [_parse_json(line) for line in _lines(path, "utf-8") if line.strip()]
+    parsed = [_parse_json(line) for line in text_lines(path, "utf-8") if line.strip()]
     broken = np.asarray([isinstance(p, str) for p in parsed], np.bool_)
     odd = np.flatnonzero(broken)
     content = pa.table({"line": pa.array([parsed[i] for i in odd], pa.string())})
     reasons = [f"{str(parsed[i])[:60]!r} is not a JSON object" for i in odd]
     bad.add(path, odd + 1, reasons, "write one JSON object a line", content, len(parsed))
     records = [p for p in parsed if isinstance(p, dict)]
-    _check_columns(path, {name for record in records for name in record}, wanted)
+    check_columns(path, {name for record in records for name in record}, wanted)
     columns = {name: _any_array([record.get(name) for record in records]) for name in wanted}
     return RawTable(path, pa.table(columns), np.flatnonzero(~broken) + 1, bad)
 
@@ -195,61 +196,17 @@ def _any_array(values: list[Any]) -> pa.Array:
 
 def read_parquet(path: Path, bad: BadRows, wanted: Sequence[str]) -> RawTable:
     """Reads the wanted columns of a Parquet file."""
-    _check_file(path, None)
+    check_file(path, None)
     try:
         names = pq.read_schema(path).names
     except pa.ArrowInvalid as error:
         raise BadInput(f"{path}: not a Parquet file ({error}); export it again") from error
-    _check_columns(path, names, wanted)
+    check_columns(path, names, wanted)
     table = pq.read_table(path, columns=list(wanted))
     return RawTable(path, table, np.arange(1, table.num_rows + 1), bad)
-
-
-def _check_file(path: Path, encoding: str | None) -> None:
-    if not path.is_file():
-        raise MissingData(f"{path}: no such file; put it there or correct the path")
-    if path.stat().st_size == 0:
-        raise BadInput(f"{path}: the file is empty; export it again")
-    if encoding == "utf-8":
-        with path.open("rb") as file:
-            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-                raise BadInput(f"{path}: the file is UTF-16, not utf-8; save it as UTF-8 or set encoding: utf-16")
 
 
 def _header(path: Path, form: Delimited) -> list[str]:
     with pa.input_stream(path) as stream:
         first = stream.read(1 << 16).decode(form.encoding, errors="replace").lstrip("\ufeff").splitlines()
     return next(csv.reader(first, delimiter=form.delimiter), [])
-
-
-def _check_columns(path: Path, names: Iterable[str], wanted: Iterable[str]) -> None:
-    there = list(names)
-    for name in wanted:
-        if name not in there:
-            raise BadInput(f"{path}: no column {name!r}; it has {', '.join(sorted(there))}; rename one or name another")
-
-
-def _lines(path: Path, encoding: str) -> list[str]:
-    r"""Lines of a whole file; only \n and \r\n end a line (latin-1 text may hold \x85, JSON may hold U+2028)."""
-    with pa.input_stream(path) as stream:
-        raw = stream.read()
-    try:
-        return [line.removesuffix("\r") for line in str(raw.decode(encoding)).split("\n")]
-    except UnicodeDecodeError as error:
-        raise BadInput(_undecodable(path, encoding)) from error
-
-
-def _undecodable(path: Path, encoding: str) -> str:
-    """Names the first line that is not text in the given encoding."""
-    with pa.input_stream(path) as stream:
-        lines = stream.read().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            line.decode(encoding)
-        except UnicodeDecodeError as error:
-            bad = line[error.start : error.start + 1]
-            return (
-                f"{path}: line {number}: byte {bad!r} is not {encoding}; "
-                "save the file as UTF-8 or name its encoding (encoding: latin-1)"
-            )
-    return f"{path}: the file is not {encoding}; save it as UTF-8 or name its encoding (encoding: latin-1)"

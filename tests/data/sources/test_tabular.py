@@ -190,6 +190,8 @@ def test_more_kinds_than_fit_are_refused(write):
         ({"interactions": {"path": "events.csv", "user": "who", "item": "what"}}, "missing 1 required.*'time'"),
         ({"items": {"path": "i.csv", "id": "a", "columns": {"p": "colour"}}}, "column p: kind 'colour': choose one of"),
         ({"items": {"path": "i.csv", "id": "a", "columns": {"p": {"low": 1}}}}, "column p: .*: write kind"),
+        ({"users": {"path": "u.csv", "id": "a", "encoding": "latin-0"}}, "encoding='latin-0': give e.g. utf-8"),
+        ({"users": {"path": "u.csv", "id": "a", "delimiter": "::"}}, "delimiter='::': give one character"),
         ({"users": {"path": "u.csv", "id": "a", "time_unit": "h"}}, "time_unit='h': choose one of s, ms, us, ns"),
     ],
 )

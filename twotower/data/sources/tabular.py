@@ -1,5 +1,6 @@
 """Your own data: a file of events and, if you like, one of items and one of users, in CSV, JSON lines or Parquet."""
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -212,6 +213,12 @@ def _options(kind: type[File], where: str, given: Mapping[str, Any]) -> File:
         raise BadConfig(f"{where}: {error}; the accepted keys are {', '.join(accepted)}") from error
     if options.time_unit not in STEPS:
         raise BadConfig(f"{where}: time_unit={options.time_unit!r}: choose one of {', '.join(STEPS)}")
+    if options.delimiter is not None and len(options.delimiter) != 1:
+        raise BadConfig(f"{where}: delimiter={options.delimiter!r}: give one character")
+    try:
+        codecs.lookup(options.encoding)
+    except LookupError as error:
+        raise BadConfig(f"{where}: encoding={options.encoding!r}: give e.g. utf-8, latin-1 or cp1252") from error
     return options
 
 
