@@ -60,9 +60,9 @@ def test_a_sound_file_is_read_in_file_order(write):
         ("8,3,99,978300762", "rating '99' is outside 0.5..5"),
         (",3,4,978300762", "user is missing"),
         ("8,null,4,978300762", "item 'null' is a missing id"),
-        ("8,3,4,yesterday", "time 'yesterday' is not a time"),
+        ("8,3,4,yesterday", "time 'yesterday' is not a time in 1970..2100"),
         ("8,3,4,", "time is missing"),
-        ("8,3,4,-5", "time '-5' lies outside the years 1970..2100"),
+        ("8,3,4,-5", "time '-5' is not a time in 1970..2100"),
         ("8,3,4", "3 values where 4 columns are expected"),
         ("8,3,4,978300762,x", "5 values where 4 columns are expected"),
     ],
@@ -243,6 +243,25 @@ def test_ids_that_pandas_made_floats_beside_missing_ones_are_whole_numbers_again
         table = read_rows(tmp_path / "t.parquet", bad, texts=("id",))
         table.check_ids("id")
     assert table.ids("id")[1][table.ids("id")[0]].tolist() == ["7", "8"]
+
+
+def test_parquet_categories_flags_and_long_numbers_are_read_as_what_they_hold(tmp_path):
+    frame = pd.DataFrame({"id": [7, 8, 7], "word": ["a", None, "b"], "flag": [True, False, True], "n": [2**60, 1, 2]})
+    frame.astype({"id": "category", "word": "category"}).to_parquet(tmp_path / "t.parquet")
+    table = read_rows(tmp_path / "t.parquet", BadRows(), texts=("id", "word"), others=("flag", "n"))
+    table.check_ids("id")
+    table.check_numbers("flag")
+    table.check_numbers("n")
+    assert table.ids("id")[1][table.ids("id")[0]].tolist() == ["7", "8", "7"]
+    assert table.text("word").tolist() == ["a", "", "b"]
+    assert table.numbers("flag").tolist() == [1, 0, 1]
+    assert table.numbers("n").tolist() == [2.0**60, 1, 2]
+
+
+def test_a_date_that_stands_for_never_is_refused_as_it_is_written(write):
+    path = write([HEADER, "7,1,4,2001-01-01", "7,2,4,9999-12-31", "7,3,4,2001-01-02"])
+    with pytest.raises(BadInput, match=r"row 2: time '9999-12-31.*' is not a time in 1970\.\.2100"):
+        checked(path, BadRows())
 
 
 def test_a_damaged_json_line_is_refused_by_row_or_dropped(write, tmp_path):

@@ -17,6 +17,8 @@ from twotower.types import Array, Bools, Ids
 MISSING_WORDS = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None", "\\N")
 """Texts that exports write where they have no value; never an id, and missing in a column of numbers."""
 
+YEAR_2100 = 4_102_444_800
+
 
 class RawTable:
     """Rows of one file, in file order; checks change it in place.
@@ -37,11 +39,6 @@ class RawTable:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that were read."""
-        return tuple(self._table.column_names)
 
     def check_ids(self, column: str) -> None:
         """Types an id column: any text or whole number; missing ids are refused."""
@@ -89,15 +86,9 @@ class RawTable:
             first = self._table[column][0].as_py()
             raise BadInput(f"{self.path}: row {self.rows[0]}: {column} = {first!r}: {remedy}")
         known = times != MISSING_TIME
-        self.refuse(
-            ~known & (required | ~missing), column, "is not a time", "write seconds or ISO 8601, 2024-01-31T18:30:00Z",
-            typed=pa.array(times),
-        )  # fmt: skip
-        times = self.times(column)
-        self.refuse(
-            (times != MISSING_TIME) & ((times < 0) | (times > 4_102_444_800)),
-            column, "lies outside the years 1970..2100", "correct the value",
-        )  # fmt: skip
+        bad = np.where(known, (times < 0) | (times > YEAR_2100), required | ~missing)
+        remedy = "write seconds or ISO 8601, 2024-01-31T18:30:00Z"
+        self.refuse(bad, column, "is not a time in 1970..2100", remedy, typed=pa.array(times))
 
     def check_unique(self, column: str) -> None:
         """Refuses every row of a checked id column whose id stood in an earlier row."""
@@ -158,6 +149,8 @@ class RawTable:
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Text (or dictionary of text); whole numbers held as floats, as pandas does beside missing values, lose the .0."""
     kind = column.type
+    if pa.types.is_dictionary(kind) and not pa.types.is_string(kind.value_type):
+        column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_string(kind) or pa.types.is_dictionary(kind):
         return column
     if pa.types.is_floating(kind):
@@ -173,7 +166,7 @@ def _parse_numbers(column: pa.ChunkedArray) -> tuple[Array, Bools]:
     """Values as float64 [n], NaN where missing or not a number, and where the text made sense [n]."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        values = column.cast(pa.float64()).to_numpy()
+        values = column.cast(pa.float64(), safe=False).to_numpy()
         return values, np.ones(len(values), np.bool_)
     text = _as_text(column).cast(pa.string()).fill_null("").to_pandas()
     values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
