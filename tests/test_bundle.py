@@ -304,6 +304,19 @@ def test_a_kill_between_two_renames_loses_nothing(runs, published):
     assert number_of(Bundle.open("first.1", runs)) == 1
 
 
+def test_a_kill_after_both_renames_loses_nothing(runs, published):
+    publish(runs, "first", writer(2), FACTS)
+    (runs / "first.1").rename(runs / ".first.former")
+    publish(runs, "first", writer(3), FACTS)
+    assert [number_of(Bundle.open(name, runs)) for name in ("first", "first.1", "first.2")] == [3, 2, 1]
+
+
+def test_a_bundle_knows_that_it_was_replaced(runs, published):
+    assert not published.replaced()
+    publish(runs, "first", writer(2), FACTS)
+    assert published.replaced()
+
+
 def test_a_kill_before_the_rotation_loses_nothing(runs, published):
     publish(runs, "first", writer(2), FACTS)
     (runs / "first.1").rename(runs / ".first.publishing")

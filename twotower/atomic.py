@@ -40,7 +40,7 @@ def put_in_place(new: Path, target: Path) -> Path | None:
         Where the former `target` lies now, or None if there was none. The caller removes or keeps it.
     """
     if standing(target) != target:
-        _aside(target).rename(target)
+        aside(target).rename(target)
     if not target.exists():
         new.rename(target)
         _sync(target.parent)
@@ -48,7 +48,7 @@ def put_in_place(new: Path, target: Path) -> Path | None:
     if _exchange(new, target):
         former = new
     else:
-        former = _aside(target)
+        former = aside(target)
         shutil.rmtree(former, ignore_errors=True)
         target.rename(former)
         new.rename(target)
@@ -58,8 +58,7 @@ def put_in_place(new: Path, target: Path) -> Path | None:
 
 def standing(target: Path) -> Path:
     """Where a complete `target` lies: itself, or set aside if a kill fell between the two renames of `put_in_place`."""
-    aside = _aside(target)
-    return aside if not target.exists() and aside.is_dir() else target
+    return aside(target) if not target.exists() and aside(target).is_dir() else target
 
 
 def point(link: Path, to: str) -> None:
@@ -89,7 +88,8 @@ def only_one(lock: Path, doing: str) -> Iterator[None]:
         yield
 
 
-def _aside(target: Path) -> Path:
+def aside(target: Path) -> Path:
+    """Where the former `target` waits while two renames exchange it."""
     return target.with_name(f".{target.name}.former")
 
 

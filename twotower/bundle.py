@@ -48,9 +48,12 @@ class Bundle:
         directory = _find(run, Path(runs_dir))
         manifest = read_manifest(directory)
         verify(directory, manifest)
-        if read_manifest(directory) != manifest:  # exchanged by a publisher while it was read
-            return cls.open(run, runs_dir)
-        return cls(directory, manifest)
+        bundle = cls(directory, manifest)
+        return cls.open(run, runs_dir) if bundle.replaced() else bundle
+
+    def replaced(self) -> bool:
+        """Whether another run of this name was published since this one was opened; what is loaded then is suspect."""
+        return read_manifest(self.directory) != self.manifest
 
     @property
     def name(self) -> str:
@@ -155,8 +158,9 @@ def publish(
     target = runs_dir / name
     with atomic.only_one(runs_dir / f".{name}.lock", f"publishing run {name!r}"):
         new = runs_dir / f".{name}.publishing"
-        if (new / MANIFEST).exists():  # killed between exchange and rotation: a whole run, to be kept
-            _rotate(new, target, keep)
+        for leftover in (new, atomic.aside(target)):  # of a kill between exchange and rotation: a run to be kept
+            if target.exists() and (leftover / MANIFEST).exists():
+                _rotate(leftover, target, keep)
         _emptied(new)
         write(new)
         write_manifest(new, {**facts, "towers": towers_digest(new)})

@@ -130,6 +130,8 @@ class ServedRun:
             retriever = Retriever(retriever.encoder, index, bundle.item_vectors())
         chosen = bundle.config().get("serve")
         options = instantiate(chosen) if chosen else ServeOptions()
+        if bundle.replaced():
+            return cls.open(run, runs_dir)
         return cls(bundle.name, files, _stages(files, retriever, exact.ranker, options), options, index is not None)
 
     def under(self, **changes: Any) -> Self:
