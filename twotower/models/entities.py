@@ -118,7 +118,7 @@ class EntityTable(nn.Module):
         self.embedding = nn.Parameter(torch.from_numpy(start))
         self.sparse = features.size >= SPARSE_FROM
         if self.sparse:
-            torch.sparse.check_sparse_tensor_invariants.disable()  # says so, or Adagrad warns at its first step
+            torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]  # else Adagrad warns
         bags = features.bags
         codes, weights = torch.from_numpy(bags.codes.values.astype(np.int64)), torch.from_numpy(bags.weights)
         self.bags = BagTensors(codes, weights, torch.from_numpy(bags.codes.offsets))

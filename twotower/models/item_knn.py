@@ -134,12 +134,11 @@ def nearest_items(users: Sparse, n: int, shrinkage: float) -> Sparse:
 
 def _nearest_of_block(items: Sparse, users: Sparse, norms: Array, block: slice, n: int, shrinkage: float) -> Sparse:
     """Neighbours of the items of one block. Shape [block, N]."""
-    overlap = (items[block] @ users).tocoo()
-    row = overlap.row + block.start
-    similarity = overlap.data / (norms[row] * norms[overlap.col] + shrinkage)
-    similarity[row == overlap.col] = 0  # an item does not speak for itself
-    entries = (similarity.astype(np.float32), (overlap.row, overlap.col))
-    return largest_per_row(sparse.coo_array(entries, shape=overlap.shape), n)
+    overlap = items[block] @ users
+    row = np.repeat(np.arange(block.start, block.stop), np.diff(overlap.indptr))
+    overlap.data = overlap.data / (norms[row] * norms[overlap.indices] + shrinkage)
+    overlap.data[row == overlap.indices] = 0  # an item does not speak for itself
+    return largest_per_row(overlap, n)
 
 
 def ages(histories: Ragged) -> Array:

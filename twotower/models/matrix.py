@@ -76,13 +76,17 @@ def row_blocks(work: Array, limit: int = MAX_CELLS_PER_BLOCK) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-def largest_per_row(matrix: sparse.coo_array[Any, tuple[int, int]], n: int) -> Sparse:
-    """The n largest positive entries of every row, ties by column. Same shape."""
+def largest_per_row(matrix: Sparse, n: int) -> Sparse:
+    """The n largest positive entries of every row, ties by column. float32. Same shape.
+
+    Row and value go into one integer, because sorting one key is ten times faster than sorting by two columns: the bits
+    of positive floats rise with the floats.
+    """
+    matrix.sort_indices()
+    row = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
     positive = matrix.data > 0
-    row, column, value = matrix.row[positive], matrix.col[positive], matrix.data[positive]
-    order = np.lexsort((column, -value, row))
-    row = row[order]
+    row, column, value = row[positive], matrix.indices[positive], matrix.data[positive].astype(np.float32)
+    order = np.argsort(row << 32 | (0xFFFFFFFF ^ value.view(np.uint32).astype(np.int64)), kind="stable")
     first = np.searchsorted(row, np.arange(matrix.shape[0]))
-    kept = order[np.arange(len(row)) - first[row] < n]
-    entries = (value[kept], (matrix.row[positive][kept], column[kept]))
-    return sparse.coo_array(entries, shape=matrix.shape).tocsr()
+    kept = order[np.arange(len(row)) - first[row] < n]  # `row` is sorted, so place i of `order` lies in row[i]
+    return sparse.coo_array((value[kept], (row[kept], column[kept])), shape=matrix.shape).tocsr()
