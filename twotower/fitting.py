@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +74,7 @@ class Fitting:
             model=model,
             inputs=inputs,
             events=events,
-            batches=WindowBatches(events, window=self._window(), batch_size=o.batch_size, seed=o.seed),
+            batches=self._batches(events),
             objective=self.objective,
             samplers=_samplers(self.objective, split.dataset, events),
             profile_rows=profiles.rows if profiles else None,
@@ -86,9 +85,14 @@ class Fitting:
         )
         return Fitted(model, features, self._trainer(workspace, progress=progress).fit(task))
 
-    def _window(self) -> int:
-        """Without a history to read, every event is an example of its own."""
-        return self.towers.history_length if self.towers.history else 1
+    def _batches(self, events: Interactions) -> WindowBatches:
+        """Windows as long as UserNet reads; without a history to read, every event is an example of its own."""
+        return WindowBatches(
+            events,
+            window=self.towers.history_length if self.towers.history else 1,
+            batch_size=self.training.events_per_batch(len(events)),
+            seed=self.training.seed,
+        )
 
     def _trainer(self, workspace: Path | None, *, progress: bool) -> Trainer:
         o = self.training
@@ -111,11 +115,10 @@ class Fitting:
         model: JointModel,
         holdout: Holdout | None,
         device: torch.device,
-    ) -> Callable[[], float]:
+    ) -> Callable[[], float | None]:
         """MAP@10 of some validation users, both stages; RankNet alone where nothing trains the towers."""
         if holdout is None:
-            epochs = count()
-            return lambda: float(next(epochs))
+            return lambda: None
         queries, relevant = holdout.queries(), holdout.relevant()
         n = min(len(queries), self.training.validation_users or len(queries))
         rows = np.sort(np.random.default_rng(self.training.seed).choice(len(queries), n, replace=False))

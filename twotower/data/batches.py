@@ -39,7 +39,7 @@ class WindowBatches:
     Args:
         events: training events, at most one per user-item pair is sensible.
         window: longest window, in events. 1 makes every event an example of its own.
-        batch_size: wanted events per batch; a batch may hold up to one window less.
+        batch_size: wanted events per batch; a batch may hold up to one window more or less.
         seed: with the epoch number, decides cuts and order.
     """
 

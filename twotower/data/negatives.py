@@ -1,8 +1,9 @@
 """Negative samplers: items that a user did not touch, drawn for a training position.
 
-All draw from a seeded generator that the caller gives, and redraw what the user is known to like.
+All draw from a seeded generator that the caller gives, and never what the user is known to like, unless that is all.
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -28,11 +29,16 @@ class NegativeSampler(Protocol):
 
 
 class KnownPairs:
-    """Answers whether user-item pairs occur among the events, by binary search."""
+    """The user-item pairs of some events, sorted: which pairs are among them, and which items a user has left."""
 
     def __init__(self, events: Interactions) -> None:
+        n = events.n_items
         self._keys = np.unique(events.pair_keys())
-        self._n_items = events.n_items
+        self._n_items = n
+        user = self._keys // n
+        self._first = np.searchsorted(user, np.arange(events.n_users + 1))
+        known_before = np.arange(len(user)) - self._first[user]
+        self._left_before = user * (n + 1) + self._keys % n - known_before  # rises: left items before each known one
 
     def contains(self, users: Ids, items: Ids) -> Bools:
         """Elementwise, shapes broadcast."""
@@ -41,21 +47,25 @@ class KnownPairs:
         known: Bools = self._keys[found] == keys
         return known
 
+    def draw_unknown(self, users: Ids, rng: np.random.Generator) -> Ids:
+        """For each user one of the items in no known pair, all alike; any item where there is none. Shape [P]."""
+        known = self._first[users + 1] - self._first[users]
+        left = self._n_items - known
+        rank = (rng.random(len(users)) * left).astype(np.int64)
+        wanted = users * (self._n_items + 1) + rank
+        passed = np.searchsorted(self._left_before, wanted, side="right") - self._first[users]
+        return np.where(left > 0, rank + passed, rng.integers(0, self._n_items, len(users)))
+
 
 class UniformNegatives:
-    """Every item of the catalogue is equally likely."""
+    """Every item of the catalogue that the user does not know is equally likely."""
 
     def __init__(self, events: Interactions) -> None:
         self.known = KnownPairs(events)
-        self.n_items = events.n_items
 
     def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:
         """See `NegativeSampler.draw`."""
-
-        def some(rows: Ids) -> Ids:
-            return rng.integers(0, self.n_items, len(rows))
-
-        return _redrawn(self.known, users, n, some)
+        return self.known.draw_unknown(np.repeat(users, n), rng).reshape(-1, n)
 
 
 class PopularityNegatives:
@@ -75,13 +85,13 @@ class PopularityNegatives:
             drawn: Ids = np.searchsorted(self._cumulative, rng.random(len(rows)) * self._cumulative[-1], side="right")
             return drawn
 
-        return _redrawn(self.known, users, n, some)
+        return _redrawn(self.known, users, n, some, rng)
 
 
 class SameCategoryNegatives:
     """Items of the positive's category that somebody touched in the positive's calendar week.
 
-    Falls back to the whole catalogue for the few draws whose group offers nothing that the user does not know.
+    Falls back to the whole catalogue for the few draws whose group offers (nearly) nothing that the user does not know.
 
     Source: Kurovski (2017), negative sampling.
 
@@ -93,7 +103,6 @@ class SameCategoryNegatives:
     def __init__(self, events: Interactions, category: Ids) -> None:
         self.known = KnownPairs(events)
         self.category = category
-        self.n_items = events.n_items
         self._n_categories = int(category.max()) + 2  # codes may be -1 (missing)
         item: Ids = events.item.astype(np.int64)
         pairs: Ids = np.unique(np.stack([self._group(item, events.time), item]), axis=1)
@@ -111,10 +120,7 @@ class SameCategoryNegatives:
             drawn: Ids = self._items[low[rows] + (rng.random(len(rows)) * (high - low)[rows]).astype(np.int64)]
             return drawn
 
-        def any_item(rows: Ids) -> Ids:
-            return rng.integers(0, self.n_items, len(rows))
-
-        return _redrawn(self.known, users, n, some, any_item)
+        return _redrawn(self.known, users, n, some, rng)
 
     def _group(self, items: Ids, times: Times) -> Ids:
         week = (times - MONDAY) // WEEK
@@ -122,22 +128,26 @@ class SameCategoryNegatives:
         return group
 
 
-def _redrawn(known: KnownPairs, users: Ids, n: int, *draws: "_Draw") -> Ids:
-    """Fills [P, n], redrawing known pairs a few times with each of `draws` in turn; what is still known stays."""
+def _redrawn(known: KnownPairs, users: Ids, n: int, draw: Callable[[Ids], Ids], rng: np.random.Generator) -> Ids:
+    """Fills [P, n], redrawing known pairs a few times; what is still known becomes any item that the user has left."""
     owner = np.repeat(users, n)
     rows = np.arange(len(owner))
-    items = draws[0](rows)
-    for draw in draws:
-        for _ in range(REDRAWS):
-            rows = rows[known.contains(owner[rows], items[rows])]
-            if not len(rows):
-                return items.reshape(-1, n)
-            items[rows] = draw(rows)
+    items = draw(rows)
+    for _ in range(REDRAWS):
+        rows = rows[known.contains(owner[rows], items[rows])]
+        if not len(rows):
+            return items.reshape(-1, n)
+        items[rows] = draw(rows)
+    rows = rows[known.contains(owner[rows], items[rows])]
+    items[rows] = known.draw_unknown(owner[rows], rng)
     return items.reshape(-1, n)
 
 
-class _Draw(Protocol):
-    def __call__(self, rows: Ids) -> Ids: ...
+def some_of(usable: Bools, n: int, rng: np.random.Generator) -> Ids:
+    """Draws n random usable columns of each row, none twice while there are enough. Shape [P, C] -> [P, n]."""
+    order = (rng.random(usable.shape) + ~usable).argsort(axis=1)
+    enough = np.maximum(usable.sum(axis=1, keepdims=True), 1)
+    return np.take_along_axis(order, np.arange(n) % enough, axis=1)
 
 
 def negative_sampler(kind: SamplerKind, events: Interactions, category: Ids | None) -> NegativeSampler:

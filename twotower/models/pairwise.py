@@ -1,6 +1,6 @@
 """Pairwise training of factor models: BPR and WARP over sampled negatives, stopped early by validation MAP@10."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -109,8 +109,9 @@ class PairTask:
         """Batches of an epoch."""
         return -(-len(self.events) // self.batch_size)
 
-    def start_epoch(self, epoch: int) -> None:
+    def start_epoch(self, epoch: int, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing to prepare."""
+        return {}
 
     def validate(self) -> float:
         """The validation figure."""

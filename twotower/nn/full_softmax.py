@@ -14,7 +14,8 @@ def full_softmax_loss(users: Tensor, items: Tensor, target: Tensor, temperature:
 
     Equals `retrieval_softmax(scale_by_temperature(users @ items.T, temperature), target)`, value and gradients, but
     the [P, N] logits exist for one chunk of positions at a time, and their gradient is formed in the forward pass while
-    they are at hand. Memory: CHUNK × N instead of about three times P × N.
+    they are at hand. Memory: CHUNK × N instead of about three times P × N. Always in float32: sums over a catalogue
+    lose too much in the bfloat16 of an autocast region.
 
     Source: the fused linear cross-entropy of Hsu et al., "Liger Kernel", 2024, section 3.2, in plain torch.
 
@@ -24,7 +25,9 @@ def full_softmax_loss(users: Tensor, items: Tensor, target: Tensor, temperature:
         target: item of each position. Shape [P].
         temperature: divides the dot products.
     """
-    loss: Tensor = _FullSoftmax.apply(users, items, target, temperature)  # type: ignore[no-untyped-call]
+    with torch.autocast(users.device.type, enabled=False):
+        vectors = users.float(), items.float()
+        loss: Tensor = _FullSoftmax.apply(*vectors, target, temperature)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -41,12 +41,15 @@ class Task(Protocol):
         """Batches of an epoch."""
         ...
 
-    def start_epoch(self, epoch: int) -> None:
-        """Called before the first batch of an epoch, and again when resuming inside it."""
+    def start_epoch(self, epoch: int, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Called with nothing before the first batch of an epoch; gives what its steps need besides the networks.
+
+        Checkpoints keep that, and an epoch that is resumed is started with it.
+        """
         ...
 
-    def validate(self) -> float:
-        """The figure that early stopping watches; higher is better."""
+    def validate(self) -> float | None:
+        """The figure that early stopping watches, higher is better; None: the newest weights are the best."""
         ...
 
 
@@ -60,6 +63,7 @@ class Progress:
     best_epoch: int = -1
     seconds: float = 0.0
     examples: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -122,6 +126,7 @@ class _Run:
         self.task = task
         self.at = Progress()
         self.best_weights: dict[str, Tensor] = {}
+        self.kept: Mapping[str, Tensor] = {}
         self.rates = [[group["lr"] for group in o.param_groups] for o in task.optimizers]
         self.saved_at = time.monotonic()
         self.writer: SummaryWriter | None = None
@@ -137,22 +142,24 @@ class _Run:
     def epoch(self) -> None:
         """The batches of one epoch that are still to do, then validation and a checkpoint."""
         began, seconds_before = time.monotonic(), self.at.seconds
-        self.task.start_epoch(self.at.epoch)
+        self.kept = self.task.start_epoch(self.at.epoch, self.kept)
         losses = self._steps(began, seconds_before)
         self.at.seconds = seconds_before + time.monotonic() - began
         self.task.module.eval()
         with torch.inference_mode():
             figure = self.task.validate()
-        self.at.history.append({"epoch": self.at.epoch, "validation": figure, "seconds": self.at.seconds, **losses})
+        watched = {} if figure is None else {"validation": figure}
+        self.at.history.append({"epoch": self.at.epoch, **watched, "seconds": self.at.seconds, **losses})
+        figure = float(self.at.epoch) if figure is None else figure
         if figure > self.at.best:
             self.at.best, self.at.best_epoch = figure, self.at.epoch
             self.best_weights = {n: t.detach().clone() for n, t in self.task.module.state_dict().items()}
-        self.at.epoch, self.at.batch = self.at.epoch + 1, 0
+        self.at.epoch, self.at.batch, self.at.sums, self.kept = self.at.epoch + 1, 0, {}, {}
         self._log()
         self.save()
 
     def _steps(self, began: float, seconds_before: float) -> dict[str, float]:
-        total, first, sums, n = self.task.n_batches(self.at.epoch), self.at.batch, dict[str, float](), 0
+        total, first, seen = self.task.n_batches(self.at.epoch), self.at.batch, 0
         bar = tqdm(
             desc=f"epoch {self.at.epoch + 1}/{self.trainer.epochs}",
             total=total,
@@ -162,21 +169,20 @@ class _Run:
             dynamic_ncols=True,
             disable=not self.trainer.progress,
         )
-        seen = 0
         with bar:
             for examples, step in self.task.batches(self.at.epoch, first):
                 self._set_rates(total)
                 parts = self._step(step)
-                n, seen = n + 1, seen + examples
+                seen += examples
                 self.at.batch, self.at.examples = self.at.batch + 1, self.at.examples + examples
-                sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
-                elapsed = time.monotonic() - began
-                bar.set_postfix_str(f"loss {sums['loss'] / n:.4f}, {seen / elapsed:,.0f} events/s", refresh=False)
+                self.at.sums = {name: self.at.sums.get(name, 0.0) + value for name, value in parts.items()}
+                elapsed, loss = time.monotonic() - began, self.at.sums["loss"] / self.at.batch
+                bar.set_postfix_str(f"loss {loss:.4f}, {seen / elapsed:,.0f} events/s", refresh=False)
                 bar.update()
                 if self.trainer.checkpoint and time.monotonic() - self.saved_at > self.trainer.checkpoint_seconds:
                     self.at.seconds = seconds_before + elapsed
                     self.save()
-        return {name: value / n for name, value in sums.items()}
+        return {name: value / self.at.batch for name, value in self.at.sums.items()}
 
     def _step(self, step: Callable[[], tuple[Tensor, dict[str, float]]]) -> dict[str, float]:
         """One update; a loss or gradient that is not finite stops training with the weights still sound."""
@@ -222,7 +228,9 @@ class _Run:
             return
         directory.mkdir(parents=True, exist_ok=True)
         state = {f"module/{n}": t for n, t in self.task.module.state_dict().items()}
-        state |= {f"best/{n}": t for n, t in self.best_weights.items()}
+        state |= {f"best/{n}": t for n, t in self.best_weights.items()} | {
+            f"epoch/{n}": t for n, t in self.kept.items()
+        }
         for i, optimizer in enumerate(self.task.optimizers):
             state |= {f"optimizer/{i}/{n}": t for n, t in _flat_state(optimizer).items()}
         facts = {"progress": json.dumps(asdict(self.at))}
@@ -244,7 +252,7 @@ class _Run:
             self.task.module.load_state_dict(_part(state, "module/"))
         except RuntimeError as error:
             raise BundleError(f"{path} is of a run with other options; delete it or use another run name") from error
-        self.best_weights = _part(state, "best/")
+        self.best_weights, self.kept = _part(state, "best/"), _part(state, "epoch/")
         for i, optimizer in enumerate(self.task.optimizers):
             _load_flat_state(optimizer, _part(state, f"optimizer/{i}/"))
         self.at = Progress(**json.loads(_metadata(path)["progress"]))

@@ -1,6 +1,6 @@
 """`TowerEncoder`: the trained towers at work: queries to user vectors, the catalogue to item vectors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from twotower.retrieval.features import TowerFeatures
 from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.joint import JointModel
 from twotower.retrieval.user_net import UserInputs
-from twotower.types import UNKNOWN_USER, Floats, Ids, Queries, Ragged
+from twotower.types import NO_ITEM, UNKNOWN_USER, Floats, Ids, Queries, Ragged
 
 BLOCK = 512
 """Queries encoded at once."""
@@ -31,7 +31,7 @@ class TowerEncoder:
     """UserNet and ItemNet over one state of the data; answers are the same for any block size.
 
     A known user has a profile as of the serving moment; an unknown one gets a profile from the history that the query
-    brings. Repeated items of a history count once, at their first place, as in training.
+    brings. Repeated items of a history count once, at their first place, as in training; `NO_ITEM` counts as nothing.
 
     Args:
         model: trained networks, in evaluation mode.
@@ -92,6 +92,7 @@ class TowerEncoder:
 
     def _encode(self, queries: Queries) -> UserStates:
         """One block: known users by their stored profile, unknown ones by a profile made from their history."""
+        queries = replace(queries, histories=known_items(queries.histories))
         own = (queries.users == UNKNOWN_USER) & (queries.histories.lengths > 0)
         if self._learner is None or not own.any():
             return self._run(queries, self.inputs.profiles.take(self._profile_rows(queries.users)))
@@ -133,6 +134,14 @@ class TowerEncoder:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.device)
+
+
+def known_items(rows: Ragged) -> Ragged:
+    """Every row without `NO_ITEM`, which stands for an item that nobody knows."""
+    kept = rows.values != NO_ITEM
+    if kept.all():
+        return rows
+    return Ragged.from_lengths(rows.values[kept], np.bincount(rows.row_ids()[kept], minlength=len(rows)))
 
 
 def first_occurrences(rows: Ragged) -> Ragged:

@@ -1,6 +1,6 @@
 """`JointTask`: one training step of UserNet, ItemNet and RankNet together, term by term."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from twotower.data.batches import WindowBatch, WindowBatches
 from twotower.data.interactions import Interactions
-from twotower.data.negatives import NegativeSampler, expected_counts
+from twotower.data.negatives import NegativeSampler, expected_counts, some_of
 from twotower.nn.device import autocast
 from twotower.nn.full_softmax import full_softmax_loss
 from twotower.nn.tensors import FeatureTensors
@@ -112,7 +112,7 @@ class JointTask:
         samplers: one per kind in `objective.negatives` other than "hard".
         profile_rows: users and times to rows of `inputs.profiles`; None: the empty profile for all.
         raw_cosine: rows of profiles and items to the raw vectors' cosine, for `similarity="raw"`.
-        validate: gives the figure that early stopping watches.
+        validate: gives the figure that early stopping watches, or None where there is nothing to watch.
         optimizers: of the model's parameters.
         device: where to compute.
     """
@@ -128,7 +128,7 @@ class JointTask:
         samplers: dict[str, NegativeSampler],
         profile_rows: Callable[[Ids, Times], Ids] | None,
         raw_cosine: Callable[[Ids, Ids], Floats] | None,
-        validate: Callable[[], float],
+        validate: Callable[[], float | None],
         optimizers: list[torch.optim.Optimizer],
         device: torch.device,
     ) -> None:
@@ -154,10 +154,13 @@ class JointTask:
         """Batches of an epoch."""
         return self._batches.n_batches(epoch)
 
-    def start_epoch(self, epoch: int) -> None:
-        """Embeds the catalogue for hard negatives where a step does not do so anyway."""
-        if "hard" in self._objective.negatives and not self._full:
-            self._index = self._model.encode_catalogue(self._inputs).clone()
+    def start_epoch(self, epoch: int, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The catalogue's vectors, to take hard negatives from, where a step does not embed it anyway."""
+        if "hard" not in self._objective.negatives or self._full:
+            return {}
+        self._index = kept["index"] if kept else self._model.encode_catalogue(self._inputs).clone()
+        self._index = self._index.to(self._device)
+        return {"index": self._index}
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Callable[[], tuple[Tensor, dict[str, float]]]]]:
         """See `nn.training.Task.batches`."""
@@ -292,6 +295,6 @@ class JointTask:
         scores = chosen.vectors @ index.T
         known = self._known.take(chosen.users)
         scores[self._tensor(known.row_ids()), self._tensor(known.values)] = -torch.inf
-        best = scores.topk(min(max(n, self._objective.n_hard), self._n_items), dim=1).indices.cpu().numpy()
-        columns = rng.random(best.shape).argsort(axis=1)[:, :n]
-        return np.take_along_axis(best, columns, axis=1)
+        best = scores.topk(min(max(n, self._objective.n_hard), self._n_items), dim=1)
+        columns = some_of(best.values.isfinite().cpu().numpy(), n, rng)  # few items: some of the best are known ones
+        return np.take_along_axis(best.indices.cpu().numpy(), columns, axis=1)

@@ -65,8 +65,13 @@ class Objective:
             raise BadConfig(f"objective.preference={self.preference!r} is unknown; use {', '.join(PREFERENCES)}")
         if self.similarity not in (None, "raw", "affine"):
             raise BadConfig(f"objective.similarity={self.similarity!r} is unknown; use raw, affine or null")
+        weights = (self.preference_weight, self.similarity_weight if self.similarity else 0.0, self.retrieval_weight)
+        if min(weights) < 0 or not any(weights):
+            raise BadConfig(f"objective: weights {weights} must not be negative and not all 0, or nothing is trained")
         if self.temperature <= 0:
             raise BadConfig(f"objective.temperature={self.temperature} must be above 0")
+        if self.rank_positions is not None and self.rank_positions < 1:
+            raise BadConfig(f"objective.rank_positions={self.rank_positions} must be at least 1, or null for all")
         if not self.negatives or self.n_negatives < len(self.negatives):
             raise BadConfig(
                 f"objective.n_negatives={self.n_negatives} must be at least 1 and at least the number of kinds in "
@@ -96,7 +101,7 @@ def similarity_loss(kind: Similarity, cosine: Tensor, raw_cosine: Tensor | None)
         if raw_cosine is None:
             raise BadConfig(
                 "objective.similarity=raw compares with raw profiles, and this run has none; "
-                "switch profiles on (features.profile) or use similarity=affine"
+                "switch profiles on (features.profiles=true) or use similarity=affine"
             )
         return losses.raw_similarity(cosine.flatten(), raw_cosine.flatten())
     label = torch.zeros_like(cosine)
