@@ -34,6 +34,19 @@ def load_prepared(data: Mapping[str, Any], folder: Path) -> Dataset:
 
 
 def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the content: source and positives, as JSON would give them back."""
-    recipe: dict[str, Any] = json.loads(json.dumps({"source": data["source"], "positives": data["positives"]}))
+    """What decides the content: source, positives and the state of the files read, as JSON would give them back."""
+    parts = {"source": data["source"], "positives": data["positives"], "files": _stamps(data["source"])}
+    recipe: dict[str, Any] = json.loads(json.dumps(parts))
     return recipe
+
+
+def _stamps(source: Mapping[str, Any]) -> list[list[Any]]:
+    """Size and time of change of every file beside the one that `path` names, or in the folder that `root` names."""
+    root, path = source.get("root"), source.get("path")
+    folder = Path(root or ".") / str(source.get("variant") or source.get("folder") or "")
+    if path:
+        folder = (Path(root or ".") / path).parent
+    if not (root or path) or not folder.is_dir():
+        return []
+    stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
+    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]

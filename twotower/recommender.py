@@ -189,6 +189,17 @@ class TwoStageRecommender:
         return removed
 
 
+class GoldStandard:
+    """A `Recommender`: the ranker over the whole catalogue, for measuring what retrieval loses; slow by design."""
+
+    def __init__(self, stages: TwoStageRecommender) -> None:
+        self.stages = stages
+
+    def recommend(self, queries: Queries, k: int) -> TopK:
+        """Ranked lists [B, k]."""
+        return self.stages.gold_standard(queries, k)
+
+
 def ways(queries: Queries) -> tuple[How, ...]:
     """How each query can be answered."""
     known: Array = queries.users != UNKNOWN_USER

@@ -16,6 +16,7 @@ from twotower.features.encoded import EncodedTable
 from twotower.fitting import Fitting, build_model, new_ranker, two_stages
 from twotower.nn.device import pick_device, set_threads
 from twotower.nn.training import Progress
+from twotower.ranking.ranker import RankNetRanker
 from twotower.recommender import TwoStageRecommender
 from twotower.retrieval.encoder import TowerEncoder
 from twotower.retrieval.features import TowerFeatures
@@ -117,7 +118,11 @@ class TwoTower:
 
     def rank(self, queries: Queries, candidates: TopK) -> TopK:
         """The same candidates in RankNet's order. Shape [B, C]."""
-        return new_ranker(self.encoder).rank(queries, candidates)
+        return self.ranker().rank(queries, candidates)
+
+    def ranker(self) -> RankNetRanker:
+        """The second stage alone."""
+        return new_ranker(self.encoder)
 
     def recommender(self, *, n_candidates: int = 500, rank: bool = True) -> TwoStageRecommender:
         """Both stages over an exact index; `rank=False` keeps the towers' order.

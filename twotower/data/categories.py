@@ -109,7 +109,7 @@ def _check_codes(what: str, codes: Array, lowest: int, n_values: int) -> None:
 
 
 def _flat_weights(weights: Sequence[Sequence[float]], lengths: Array) -> Array:
-    flat = Ragged.from_lists(weights, np.float32)
+    flat = Ragged.from_lists([np.asarray(row, np.float32) for row in weights], np.float32)
     if not np.array_equal(flat.lengths, lengths):
         raise BadInput("MultiCategories: give one weight per value, row by row")
     return flat.values

@@ -34,7 +34,7 @@ class TowerOptions:
     history_heads: int = 2
     identities: bool = True
     identity_min_count: int = 1
-    identity_dropout: float = 0.1
+    identity_dropout: float = 0.0
     rank_dropout: float = 0.1
     rank_interactions: bool = True
 
@@ -69,7 +69,7 @@ class TrainOptions:
     Attributes:
         epochs: most epochs.
         patience: epochs without a better validation MAP@10 before stopping; None never stops early.
-        batch_size: events per batch.
+        batch_size: events per batch; "auto" takes a hundredth of the training events, within 64 and 2048.
         lr: of Adam, on the towers and RankNet's deep part.
         schedule: the learning rate stays ("constant") or falls to zero over `epochs` ("linear").
         wide_optimizer, wide_lr: of RankNet's wide part.
@@ -85,8 +85,8 @@ class TrainOptions:
 
     epochs: int = 30
     patience: int | None = 3
-    batch_size: int = 2048
-    lr: float = 1e-3
+    batch_size: int | Literal["auto"] = "auto"
+    lr: float = 3e-3
     schedule: Literal["constant", "linear"] = "constant"
     wide_optimizer: Literal["ftrl", "adam"] = "ftrl"
     wide_lr: float = 0.05
@@ -100,12 +100,16 @@ class TrainOptions:
     checkpoint_seconds: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.lr <= 0 or self.batch_size < 1:
-            raise BadConfig(
-                f"train: epochs={self.epochs} and batch_size={self.batch_size} must be at least 1, lr={self.lr} above 0"
-            )
+        if self.epochs < 1 or self.lr <= 0:
+            raise BadConfig(f"train: epochs={self.epochs} must be at least 1, lr={self.lr} above 0")
+        if self.batch_size != "auto" and (isinstance(self.batch_size, str) or self.batch_size < 1):
+            raise BadConfig(f"train.batch_size={self.batch_size!r} must be at least 1, or auto")
         if self.schedule not in ("constant", "linear") or self.wide_optimizer not in ("ftrl", "adam"):
             raise BadConfig(
                 f"train.schedule={self.schedule!r} must be constant or linear, "
                 f"train.wide_optimizer={self.wide_optimizer!r} ftrl or adam"
             )
+
+    def events_per_batch(self, n_events: int) -> int:
+        """The batch size that is meant: small data gets small batches, or an epoch would be a handful of steps."""
+        return min(2048, max(64, n_events // 100)) if self.batch_size == "auto" else int(self.batch_size)

@@ -1,0 +1,160 @@
+"""`python -m twotower.evaluate`: examines runs beside tuned baselines and writes the report into the first run."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twotower.bundle import Bundle
+from twotower.config import compose, group_files, instantiate, locate, plain
+from twotower.console import run_command
+from twotower.errors import BadConfig, BundleError
+
+if TYPE_CHECKING:
+    from twotower.data.split import Split
+    from twotower.evaluation.benchmark import Contender
+    from twotower.evaluation.report import Report
+
+USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
+
+Tunes the baselines on validation, refits them on train and validation, examines them and the run on the test, prints
+the table and writes report.md, report.json and figures/ into the run.
+
+  run=NAME                      the run; default: the newest
+  runs=[a,b]                    several runs of one data set and split; the report goes into the first
+  eval.baselines=[popular,als]  some of {baselines}; [] for none
+  eval.baseline=als             which of them differences refer to
+  eval.max_trials=12            settings tried for each baseline
+  n_candidates=500              items that RankNet orders
+  gold=true                     also RankNet over the whole catalogue
+
+All settings: conf/evaluate.yaml and conf/eval/default.yaml"""
+
+
+def evaluate(settings: Mapping[str, Any]) -> "Report":
+    """Runs the whole command for plain settings and returns the report that it wrote."""
+    from twotower.evaluation.benchmark import benchmark
+    from twotower.evaluation.tables import print_report
+    from twotower.evaluation.writers import write_report
+
+    names = list(settings["runs"] or [settings["run"]])
+    bundles = [Bundle.open(name, settings["runs_dir"]) for name in names]
+    split = _common_split(bundles)
+    contenders: dict[str, Contender] = {}
+    for bundle in bundles:
+        contenders |= _stages(bundle, settings, prefix=f"{bundle.name}: " if len(bundles) > 1 else "")
+    contenders |= _baselines(settings["eval"])
+    options = {k: v for k, v in settings["eval"].items() if k not in ("baselines", "max_trials", "baseline")}
+    baseline = settings["eval"]["baseline"] if settings["eval"]["baseline"] in contenders else None
+    report = benchmark(
+        split,
+        contenders,
+        baseline=baseline,
+        config={"evaluate": dict(settings), "runs": {b.name: b.config() for b in bundles}},
+        say=print,
+        **options,
+    )
+    written = write_report(report, bundles[0].directory)
+    print()
+    print_report(report)
+    print(f"\nreport: {written[0]}")
+    return report
+
+
+def _common_split(bundles: Sequence[Bundle]) -> "Split":
+    """The split on which all runs were trained, made anew and checked against their manifests.
+
+    Raises:
+        BundleError: the runs are of different data or splits, or the data changed since.
+    """
+    from twotower.prepared import load_prepared
+
+    first = bundles[0].config()
+    for bundle in bundles[1:]:
+        if bundle.config()["data"] != first["data"]:
+            raise BundleError(
+                f"runs {bundles[0].name!r} and {bundle.name!r} are of different data or splits; evaluate them apart"
+            )
+    dataset = load_prepared(first["data"], Path(first["prepared"]))
+    for bundle in bundles:
+        if bundle.manifest["dataset"] != dataset.fingerprint():
+            raise BundleError(
+                f"run {bundle.name!r} was trained on data {str(bundle.manifest['dataset'])[:8]}…, but its source now "
+                f"gives {dataset.fingerprint()[:8]}…; train again"
+            )
+    split: Split = instantiate(first["data"]["split"]).split(dataset)
+    return split
+
+
+def _stages(bundle: Bundle, settings: Mapping[str, Any], *, prefix: str) -> "dict[str, Contender]":
+    """The first stage alone, both stages, and where wanted RankNet over everything, each over the run's own index."""
+    from twotower.evaluation.benchmark import Fitted
+    from twotower.recommender import GoldStandard, TwoStageRecommender
+    from twotower.serve.served_run import ServedRun
+
+    served = ServedRun.open(bundle.directory).recommender
+    n, popularity = int(settings["n_candidates"]), served.popularity
+    towers = TwoStageRecommender(served.retriever, n_candidates=1, popularity=popularity)
+    both = TwoStageRecommender(served.retriever, served.ranker, n_candidates=n, popularity=popularity)
+    seconds = float(bundle.manifest["train_seconds"])
+    stages: dict[str, Contender] = {
+        f"{prefix}towers": Fitted(towers, {"run": bundle.name}, None, seconds),
+        f"{prefix}towers + RankNet": Fitted(both, {"run": bundle.name, "n_candidates": n}, None, seconds),
+    }
+    if _wants_gold(bundle, settings["gold"]):
+        stages[f"{prefix}RankNet on everything"] = Fitted(GoldStandard(both), {"run": bundle.name}, None, seconds)
+    return stages
+
+
+def _wants_gold(bundle: Bundle, gold: bool | str) -> bool:
+    if gold == "auto":
+        return not instantiate(bundle.config()["objective"]).trains_towers
+    return bool(gold)
+
+
+def _baselines(options: Mapping[str, Any]) -> "dict[str, Contender]":
+    """The chosen baselines, each with the same budget of trials.
+
+    Raises:
+        BadConfig: a name that is not in conf/baseline.
+    """
+    from omegaconf import OmegaConf
+
+    from twotower.evaluation.benchmark import TunedContender
+
+    files = {file.stem: file for file in group_files("baseline")}
+    contenders: dict[str, Contender] = {}
+    for name in options["baselines"]:
+        if name not in files:
+            raise BadConfig(f"eval.baselines: {name!r} is unknown; there are {', '.join(files)}")
+        chosen: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
+        model = dict(chosen["model"])
+        build = partial(locate(model.pop("_target_")), **model)
+        contenders[name] = TunedContender(
+            build, chosen["search"], options["primary"], options["max_trials"], options["seed"], print
+        )
+    return contenders
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE.format(baselines=", ".join(file.stem for file in group_files("baseline"))))
+        return 0
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> None:
+    evaluate(plain(compose([_listed(a) for a in arguments], "evaluate")))
+
+
+def _listed(argument: str) -> str:
+    """`runs=a,b` as Hydra writes a list."""
+    key, _, value = argument.partition("=")
+    return f"{key}=[{value}]" if key == "runs" and not value.startswith("[") else argument
+
+
+if __name__ == "__main__":
+    sys.exit(main())
