@@ -17,4 +17,4 @@ print(f"MAP@5 of {len(queries)} users: {average_precision(top, split.test.releva
 row = queries.users.tolist().index(dataset.user_ids.to_internal([42])[0])
 for item, score in zip(top.items[row], top.scores[row], strict=True):
     ad = dataset.items.describe(item)
-    print(f"{score:6.2f}  {ad['model']}, {ad['mileage']:,.0f} km, {ad['price']:,.0f} €")
+    print(f"{score:6.2f}", *(ad.get(name, "?") for name in ("model", "fuel", "mileage", "price")), sep="  ")

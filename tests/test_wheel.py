@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+QUICK = ("train.epochs=1", "train.validation_users=20", "model.dim=8", "model.history=mean", "features.profiles=false")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,8 @@ def test_the_installed_package_is_the_wheels_not_the_checkouts(installed, tmp_pa
 
 
 def test_the_console_script_trains_and_recommends_far_from_the_checkout(installed, tmp_path):
-    run(installed, tmp_path, "twotower", "train", "data=marketplace", "run=wheel", "train.epochs=1")
+    run(installed, tmp_path, "twotower", "train", "data=marketplace", "run=wheel", *QUICK)
     answer = json.loads(run(installed, tmp_path, "twotower", "recommend", "--user", "42", "--run", "wheel", "--json"))
     assert (tmp_path / "runs" / "wheel" / "manifest.json").is_file()
+    assert answer["how"] == "known user"
     assert len(answer["items"]) == 10
