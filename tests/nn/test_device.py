@@ -1,0 +1,58 @@
+"""Devices, threads and autocast by option."""
+
+import pytest
+import torch
+
+from twotower.errors import BadConfig
+from twotower.nn.device import autocast, pick_device, set_threads
+
+
+@pytest.fixture
+def threads():
+    """Puts the number of threads back."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def test_auto_takes_what_is_there(monkeypatch):
+    for gpu, name in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert pick_device("auto").type == name
+
+
+def test_a_missing_gpu_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadConfig, match="no GPU; use train"):
+        pick_device("cuda")
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(BadConfig, match="device='tpu' is unknown"):
+        pick_device("tpu")
+
+
+def test_given_threads_win(threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert set_threads(2) == 2 == torch.get_num_threads()
+
+
+def test_without_an_option_the_environment_decides(threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert set_threads(None) == threads
+
+
+def test_without_either_there_is_a_thread_per_core(threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert set_threads(None) == 3
+
+
+def test_no_threads_are_refused(threads):
+    with pytest.raises(BadConfig, match="threads=0"):
+        set_threads(0)
+
+
+def test_on_a_cpu_everything_stays_in_full_precision():
+    with autocast(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
