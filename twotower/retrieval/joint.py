@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from twotower.data.batches import WindowBatch, WindowBatches
 from twotower.data.interactions import Interactions
-from twotower.data.negatives import NegativeSampler, expected_counts, some_of
+from twotower.data.negatives import NegativeSampler, expected_counts
 from twotower.nn.device import autocast
 from twotower.nn.full_softmax import full_softmax_loss
 from twotower.nn.tensors import FeatureTensors
+from twotower.retrieval.hard_negatives import hard_negatives
 from twotower.retrieval.inputs import DeviceInputs, TowerInputs
 from twotower.retrieval.item_net import ItemNet
 from twotower.retrieval.objectives import Objective, preference_loss, retrieval_loss, similarity_loss
@@ -283,18 +284,9 @@ class JointTask:
         columns = [chosen.items[:, None]]
         for kind, share in zip(kinds, shares, strict=True):
             if kind == "hard":
-                columns.append(self._hard(chosen, share, catalogue, rng))
+                index, known = self._index if catalogue is None else catalogue, self._known.take(chosen.users)
+                drawn = hard_negatives(chosen.vectors, index, known, n=share, n_hard=self._objective.n_hard, rng=rng)
+                columns.append(drawn)
             else:
                 columns.append(self._samplers[kind].draw(chosen.users, chosen.items, chosen.times, share, rng))
         return np.concatenate(columns, axis=1)
-
-    @torch.no_grad()
-    def _hard(self, chosen: Positions, n: int, catalogue: Tensor | None, rng: np.random.Generator) -> Ids:
-        """Some of the best wrong items of the current item vectors: what RankNet will be given to sort out."""
-        index = self._index if catalogue is None else catalogue
-        scores = chosen.vectors @ index.T
-        known = self._known.take(chosen.users)
-        scores[self._tensor(known.row_ids()), self._tensor(known.values)] = -torch.inf
-        best = scores.topk(min(max(n, self._objective.n_hard), self._n_items), dim=1)
-        columns = some_of(best.values.isfinite().cpu().numpy(), n, rng)  # few items: some of the best are known ones
-        return np.take_along_axis(best.indices.cpu().numpy(), columns, axis=1)

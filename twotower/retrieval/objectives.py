@@ -40,7 +40,7 @@ class Objective:
         similarity_weight: λ of the reference system.
         retrieval_weight: weight of the softmax over candidates that trains the towers to retrieve; 0 leaves it out.
         retrieval_candidates: "all" items of the catalogue, or the batch's own positives with that many uniform
-            draws mixed in and a logQ correction; "auto" takes all up to 10,000 items, 4,096 draws above.
+            draws mixed in and a logQ correction; "auto" takes all up to 10,000 items, 2,048 draws above.
         temperature: of the retrieval softmax.
         negatives: where RankNet's negatives come from, in equal shares.
         n_negatives: negatives per positive for RankNet.
@@ -86,7 +86,7 @@ class Objective:
     def n_candidates(self, n_items: int) -> int | None:
         """Uniform draws for the retrieval softmax; None means the whole catalogue."""
         if self.retrieval_candidates == "auto":
-            return None if n_items <= 10_000 else 4_096
+            return None if n_items <= 10_000 else 2_048
         return None if self.retrieval_candidates == "all" else int(self.retrieval_candidates)
 
 

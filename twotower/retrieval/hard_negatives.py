@@ -1,0 +1,46 @@
+"""Hard negatives: wrong items that the current towers would retrieve, found by search over the current item vectors."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from twotower.data.negatives import some_of
+from twotower.types import Ids, Ragged
+
+POOL = 8192
+"""Items searched for a batch: all of a small catalogue, a fresh random part of a large one, so that cost is bounded."""
+
+
+@torch.no_grad()
+def hard_negatives(
+    users: Tensor, index: Tensor, known: Ragged, *, n: int, n_hard: int, rng: np.random.Generator
+) -> Ids:
+    """Draws negatives from each user's best wrong items.
+
+    Of a catalogue larger than `POOL`, the best of a random part are taken, in proportion fewer of them: the same ranks
+    of the whole catalogue at a bounded price.
+
+    Args:
+        users: unit vectors of positions. Shape [P, D].
+        index: unit vectors of the catalogue. Shape [N, D].
+        known: items that each position's user is known to like. P rows.
+        n: negatives per position.
+        n_hard: they are drawn from about this many best wrong items of the catalogue.
+        rng: decides the part and the draw.
+
+    Returns:
+        Internal item ids. Shape [P, n].
+    """
+    n_items = len(index)
+    pool = np.arange(n_items) if n_items <= POOL else np.sort(rng.choice(n_items, POOL, replace=False))
+    part = index if n_items <= POOL else index[torch.as_tensor(pool, device=index.device)]
+    scores = users @ part.T  # [P, pool]
+    column = np.minimum(np.searchsorted(pool, known.values), len(pool) - 1)
+    inside = pool[column] == known.values
+    rows = torch.as_tensor(known.row_ids()[inside], device=scores.device)
+    scores[rows, torch.as_tensor(column[inside], device=scores.device)] = -torch.inf
+    width = min(max(n, n_hard * len(pool) // n_items), len(pool))
+    best = scores.topk(width, dim=1)
+    drawn = some_of(best.values.isfinite().cpu().numpy(), n, rng)  # few items: some of the best are known ones
+    items: Ids = pool[np.take_along_axis(best.indices.cpu().numpy(), drawn, axis=1)]
+    return items
