@@ -1,6 +1,6 @@
 """A simulated vehicle market: a discrete-choice simulation with the published market's schema and shape."""
 
 from twotower.data.sources.marketplace.source import Market, Marketplace
-from twotower.data.sources.marketplace.statistics import PUBLISHED, statistics
+from twotower.data.sources.marketplace.statistics import PUBLISHED, comparison, scaled, statistics
 
-__all__ = ["PUBLISHED", "Market", "Marketplace", "statistics"]
+__all__ = ["PUBLISHED", "Market", "Marketplace", "comparison", "scaled", "statistics"]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from twotower.data.dataset import ItemVersions, Lifetimes
 from twotower.data.sources.marketplace import names
-from twotower.data.sources.marketplace.calendar import DAY, N_DAYS, START, YEAR
+from twotower.data.sources.marketplace.calendar import DAY, END, N_DAYS, START, YEAR
 from twotower.data.tables import MISSING, Categories, Column, FeatureSchema, FeatureTable, Kind
 from twotower.types import Array, Bools, Floats
 
@@ -20,14 +20,14 @@ LIMITS = {
     "price": (0.0, 5e5),
 }
 """Outlier limits as published: l/100 km, seconds since the epoch, degrees, degrees, km, euro."""
-PUBLISHED_SHARE = {"consumption": 0.72, "first_registration": 0.96, "mileage": 0.985, "price": 0.995,
+PUBLISHED_SHARE = {"consumption": 0.72, "first_registration": 0.96, "mileage": 0.985,
                    "airbag": 0.75, "climatisation": 0.85, "colour": 0.97, "doors": 0.98, "fuel": 0.985,
                    "previous_owners": 0.6, "seats": 0.8, "transmission": 0.98}  # fmt: skip
 """Share of ads in which the seller fills the field in; the other fields are always there."""
 OUTLIER_SHARE = 0.0008
 """Share of typing errors per continuous field; six fields keep more than 99 % of the ads clean."""
 MEAN_LIFE_DAYS = 45.0
-STOCK_SHARE = 0.565
+STOCK_SHARE = 0.575
 """Share of the ads that are already listed when the window opens; the others appear during its five weeks."""
 
 
@@ -127,19 +127,15 @@ def _lifetimes(n: int, rng: np.random.Generator) -> Lifetimes:
 
 def price_drops(ads: Ads, rng: np.random.Generator) -> ItemVersions:
     """Up to three later, lower prices for about a fifth of the ads, at moments of their lives up to the end."""
-    n_drops = rng.choice(4, len(ads), p=[0.79, 0.14, 0.05, 0.02])
-    item = np.repeat(np.arange(len(ads)), n_drops)
-    since, until = ads.lifetimes.since[item], np.minimum(ads.lifetimes.until[item], START + N_DAYS * DAY)
+    item = np.repeat(np.arange(len(ads)), rng.choice(4, len(ads), p=[0.79, 0.14, 0.05, 0.02]))
+    since, until = ads.lifetimes.since[item], np.minimum(ads.lifetimes.until[item], END)
     moment = since + 1 + (rng.random(len(item)) * (until - since - 1)).astype(np.int64)
-    order = np.lexsort((moment, item))
-    item, moment = item[order], moment[order]
-    keep = np.concatenate([[True], (np.diff(item) > 0) | (np.diff(moment) > 0)]) if len(item) else np.empty(0, bool)
-    item, moment = item[keep], moment[keep]
-    nth = np.arange(len(item)) - np.maximum.accumulate(np.where(np.diff(item, prepend=-1) > 0, np.arange(len(item)), 0))
-    log_cut = np.cumsum(rng.uniform(0.02, 0.09, len(item)))
-    start = np.arange(len(item)) - nth
-    log_cut = log_cut - np.where(start > 0, log_cut[np.maximum(start - 1, 0)], 0.0)
-    price = np.round(np.exp(ads.traits[item, 0] - log_cut) / 10) * 10
+    item, moment = np.unique(np.stack([item, moment]), axis=1)
+    first = np.flatnonzero(np.diff(item, prepend=-1))
+    cut = rng.uniform(0.02, 0.09, len(item))
+    total = np.cumsum(cut)
+    total -= np.repeat((total - cut)[first], np.diff(np.append(first, len(item))))
+    price = np.round(np.exp(ads.traits[item, 0] - total) / 10) * 10
     schema = FeatureSchema((Column("price", Kind.CONTINUOUS, *LIMITS["price"]),))
     return ItemVersions(item, moment, FeatureTable(schema, {"price": price.astype(np.float64)}, len(item)))
 

@@ -10,13 +10,13 @@ from twotower.data.sources.marketplace.people import N_WISHES, People
 from twotower.types import Array, Floats, Ids
 
 Ids32 = NDArray[np.int32]
-PAGE = 12
+PAGE = 18
 """Ads on a page of search results."""
 PRICE_BANDS = 6
 WIDER = np.array([3, 3, 3, 4, 4])
 """The next wider search after each: model, near home, make -> body and price band -> body."""
 BLOCK = 200_000
-"""Pages looked at at once: about 300 MB of temporary arrays."""
+"""Pages looked at at once: about 450 MB of temporary arrays."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +101,7 @@ def gumbel(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
 
 
 def find_wishes(ads: Ads, people: People, demand: Floats, rng: np.random.Generator) -> None:
-    """Fills `people.wish` in place: the best of 16 ads drawn by demand, the later wishes akin to the first.
+    """Fills `people.wish` in place: the best of 24 ads drawn by demand, the later wishes akin to the first.
 
     Args:
         ads: all ads.
@@ -113,10 +113,10 @@ def find_wishes(ads: Ads, people: People, demand: Floats, rng: np.random.Generat
     for start in range(0, len(people), BLOCK):
         user = np.arange(start, min(start + BLOCK, len(people)))
         for k in range(N_WISHES):
-            spots = rng.random((len(user), 16)) * cumulative[-1]
+            spots = rng.random((len(user), 24)) * cumulative[-1]
             drawn = np.minimum(np.searchsorted(cumulative, spots, side="right"), len(ads) - 1)
             first = drawn[:, 0] if k == 0 else people.wish[user, 0]
-            value = np.float32(0.5) * utility(ads, people, ads.traits[:, 0], user, first, drawn)
+            value = np.float32(0.8) * utility(ads, people, ads.traits[:, 0], user, first, drawn)
             people.wish[user, k] = drawn[np.arange(len(user)), (value + gumbel(value.shape, rng)).argmax(axis=1)]
 
 

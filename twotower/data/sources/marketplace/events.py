@@ -13,7 +13,7 @@ KIND_SHARES = {"save": 0.126, "print": 0.0006, "contact": 0.004}
 """Shares of all events; the others are views."""
 EVENTS_PER_USER = np.array([35.75017, 36.67576, 37.15980, 31.75047, 31.59619])
 """Events of each week per user of the market."""
-RETURN_SHARE = 0.6
+RETURN_SHARE = 0.57
 """Mean number of later visits planned per first look; those after the sale or the window do not happen."""
 DAYS_TO_RETURN = 4.0
 SECONDS_TO_NEXT = 90.0

@@ -12,14 +12,14 @@ from twotower.types import Array, Floats, Ids
 PAIRS_PER_USER = ((1e-6, 1), (0.05, 3), (0.25, 11), (0.5, 30), (0.75, 75), (0.9, 159), (0.99, 490), (0.9999, 2200),
                   (1 - 5e-6, 5235))  # fmt: skip
 """Unique pairs of a user in the training weeks: (quantile, value)."""
-NEW_PAIRS_PER_TEST_USER = ((1e-6, 1), (0.05, 1), (0.25, 3.3), (0.5, 9), (0.75, 24.5), (0.9, 54), (0.99, 155),
-                           (0.9999, 560), (1 - 7e-6, 900))  # fmt: skip
+NEW_PAIRS_PER_TEST_USER = ((1e-6, 1), (0.05, 1), (0.25, 2.9), (0.5, 8.3), (0.75, 23.5), (0.9, 55), (0.99, 175),
+                           (0.9999, 600), (1 - 7e-6, 950))  # fmt: skip
 """Pairs of an active user in the test week that the training weeks do not have."""
 WEEK_SHARES = np.array([1.83, 1.65, 1.63, 1.36]) / 6.47
 """Shares of the training weeks in first looks at an ad; later weeks have more second looks instead."""
 ACTIVE_IN_TEST = 0.6587
 COLD_SHARE = 0.00142
-N_WISHES = 6
+N_WISHES = 4
 SEARCHES = ("model", "near home", "make")
 SEARCH_SHARES = (0.5, 0.3, 0.2)
 EXAMPLE_USER = 41

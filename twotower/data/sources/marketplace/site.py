@@ -12,13 +12,17 @@ from twotower.data.sources.marketplace.people import People, quantile_curve
 from twotower.data.sources.marketplace.sessions import Slots
 from twotower.types import Array, Bools, Floats, Ids, Times
 
-VIEWERS_PER_AD = ((1e-7, 0.5), (0.25, 0.7), (0.5, 1.4), (0.75, 6.6), (0.9, 11.3), (0.99, 45), (0.9999, 290),
-                  (1 - 3e-7, 1400))  # fmt: skip
+VIEWERS_PER_AD = ((1e-7, 0.6), (0.25, 0.75), (0.5, 1.15), (0.66, 2.2), (0.74, 6.6), (0.9, 10.4), (0.99, 43),
+                  (0.9999, 250), (1 - 3e-7, 2600))  # fmt: skip
 """Planned viewers of an ad over all five weeks: (quantile, value)."""
 TRIES = 6
 """Pages that a user opens, wider each time, to find an ad not looked at before."""
 OVEREXPOSED = 0.005
 """Exposure of an ad that has had all its viewers, relative to its plan."""
+
+
+HURRY_DAYS = 4.0
+"""Softens the rush to ads whose end is near."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +47,21 @@ class Looks:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 
-def planned_viewers(ads: Ads, mean: float, rng: np.random.Generator) -> Floats:
-    """Viewers that each ad would get in the window: long and attractive lives rank first; `mean` on average. [N]."""
+def planned_viewers(ads: Ads, mean: float, most: float, rng: np.random.Generator) -> Floats:
+    """Viewers that each ad would get in the window: long and attractive lives rank first.
+
+    Args:
+        ads: all ads.
+        mean: viewers of an ad on average.
+        most: viewers of an ad at most.
+        rng: source of chance.
+
+    Returns:
+        Shape [N].
+    """
     days = (np.minimum(ads.lifetimes.until, END) - np.maximum(ads.lifetimes.since, START)) / DAY
-    rank = np.argsort(np.argsort(np.log(days) + rng.normal(0, 1.2, len(ads))))
-    curve = quantile_curve(VIEWERS_PER_AD, (rank + 0.5) / len(ads))
+    rank = np.argsort(np.argsort(np.log(days) + rng.normal(0, 0.8, len(ads))))
+    curve = np.minimum(quantile_curve(VIEWERS_PER_AD, (rank + 0.5) / len(ads)), most)
     lowest = curve.min()
     return np.asarray(lowest + (curve - lowest) * (mean - lowest) / (curve.mean() - lowest), np.float32)
 
@@ -76,7 +90,9 @@ class Site:
         begin, life = START + day * DAY, self.ads.lifetimes
         left = (np.minimum(life.until, END) - np.maximum(life.since, begin)) / DAY
         missing = np.maximum(self.viewers - self.seen_by, OVEREXPOSED * self.viewers)
-        return np.where(life.available(begin, begin + DAY), missing / np.maximum(left, 0.7), 0.0).astype(np.float32)
+        return np.where(life.available(begin, begin + DAY), missing / (np.maximum(left, 0) + HURRY_DAYS), 0.0).astype(
+            np.float32
+        )
 
     def _one_day(self, day: int, slots: Slots, rows: Ids, rng: np.random.Generator) -> Looks:
         """First looks of the slots `rows`; who finds nothing new searches wider."""

@@ -1,4 +1,19 @@
-"""`Marketplace`: a simulated online vehicle market, the data set that needs no files."""
+"""`Marketplace`: a simulated online vehicle market, the data set that needs no files.
+
+The simulation is a discrete-choice one and shares nothing with the models that are trained on it:
+
+1. Catalogue. Ads are drawn: the model fixes make, body and price level; age, mileage and equipment move the price;
+   places scatter around cities. Each ad is listed and sold at some time, a fifth of them get cheaper on the way.
+2. People. A user has a home, tastes for fuel, transmission and colour, a tolerance for price and for distance, and four
+   wishes. A wish is an ad that the user dreams of, with a season: wishes come and go, so tastes drift.
+3. Sessions. On a day a user follows one wish and searches by model, near home or by make. A page shows ads of the
+   searched cell by exposure; the user clicks the one with the largest utility + Gumbel noise (a multinomial logit).
+   Exposure rises for ads that lack viewers, which gives popularity its published skew.
+4. Events. Users come back to what they like, look again, save it, print it, contact the seller.
+
+How many pairs a user makes, how many viewers an ad is planned to get and how many events a week holds are set from the
+published figures; who meets what is left to choice. `statistics` compares the outcome with the published market.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +39,10 @@ SIZES: dict[str, tuple[int, int, int]] = {
     "full": (100_000, 1_711_190, 3_066),
 }
 """Users, items, models."""
+
+
+LARGEST_AUDIENCE = 0.05
+"""No ad is planned to interest more than this share of the users; matters at the small sizes only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,23 +83,22 @@ class Marketplace:
         if self.size not in SIZES:
             raise BadConfig(f"marketplace: size {self.size!r} is unknown; choose one of {', '.join(SIZES)}")
         n_users, n_items, n_models = SIZES[self.size]
-        chance = np.random.SeedSequence(self.seed).spawn(7)
-        rngs = [np.random.default_rng(c) for c in chance]
-        ads = make_ads(n_items, n_models, rngs[0])
-        versions = price_drops(ads, rngs[1])
-        looks = planned_looks(n_users, rngs[2])
-        viewers = planned_viewers(ads, looks.sum() / n_items, rngs[3])
-        people = make_people(n_users, rngs[4])
-        find_wishes(ads, people, viewers, rngs[4])
-        slots = plan_sessions(people, looks, rngs[4])
-        found = Site(ads, people, versions, viewers).run(slots, rngs[5])
-        found = redirect_looks(ads, people, viewers, found, rngs[5])
-        events = event_log(found, ads.lifetimes, looks[:, -1] > 0, rngs[5])
+        supply, demand, browsing, telling = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(4))
+        ads = make_ads(n_items, n_models, supply)
+        versions = price_drops(ads, supply)
+        looks = planned_looks(n_users, demand)
+        viewers = planned_viewers(ads, looks.sum() / n_items, LARGEST_AUDIENCE * n_users, demand)
+        people = make_people(n_users, demand)
+        find_wishes(ads, people, viewers, demand)
+        slots = plan_sessions(people, looks, browsing)
+        found = Site(ads, people, versions, viewers).run(slots, browsing)
+        found = redirect_looks(ads, people, viewers, found, browsing)
+        events = event_log(found, ads.lifetimes, looks[:, -1] > 0, telling)
         dataset = Dataset(
             f"marketplace-{self.size}",
             events,
             FeatureTable.empty(n_users),
-            publish(ads, rngs[6]),
+            publish(ads, telling),
             IdMap.of(np.arange(1, n_users + 1), "user"),
             IdMap.of(np.arange(1, n_items + 1), "item"),
             versions=versions,

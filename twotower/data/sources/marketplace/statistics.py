@@ -1,5 +1,7 @@
 """The figures by which the simulated market is compared with the published one."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from twotower.data.dataset import Dataset
@@ -51,6 +53,16 @@ PUBLISHED: dict[str, float] = {
     "test pairs per item, max": 246,
 }
 """The published figures of the real market, at full size."""
+COUNTS = (
+    "users",
+    "items",
+    "train pairs",
+    "test pairs",
+    "users active in the test week",
+    "cold test users",
+    "test items",
+)
+"""Figures that grow with the number of users, besides the events of each week."""
 
 
 def statistics(dataset: Dataset) -> dict[str, float]:
@@ -86,6 +98,24 @@ def statistics(dataset: Dataset) -> dict[str, float]:
         **_spread("test pairs per user", test_pairs // dataset.n_items),
         **_spread("test pairs per item", test_pairs % dataset.n_items),
     }
+
+
+def scaled(name: str, n_users: int) -> float:
+    """The published figure, counts scaled down to a market with fewer users."""
+    counts = name in COUNTS or name.startswith("events, week")
+    return PUBLISHED[name] * (n_users / PUBLISHED["users"] if counts else 1.0)
+
+
+def comparison(measured: Mapping[str, Mapping[str, float]]) -> str:
+    """A Markdown table: the published figures beside those of each size, by the name of the size."""
+    lines = [["figure", "published", *measured], ["---", *["--:"] * (1 + len(measured))]]
+    for name, published in PUBLISHED.items():
+        lines.append([name, *(_shown(value) for value in (published, *(m[name] for m in measured.values())))])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}" if value < 10 else f"{value:.1f}"
 
 
 def _spread(name: str, owner: Array) -> dict[str, float]:
