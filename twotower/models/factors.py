@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, get_args
 
 import numpy as np
@@ -124,17 +125,6 @@ class FactorModel(ScoringModel):
         return {"epochs": self.best_epochs}
 
     def _task(self, network: Network, events: Interactions, split: Split | None) -> PairTask:
-        queries, relevant = _watched(split, self.seed) if split else (None, None)
-        finished = 0
-
-        def watch() -> float:
-            nonlocal finished
-            finished += 1
-            if queries is None or relevant is None:
-                return finished  # nothing to watch: the last epoch is the best
-            self._take_vectors(network)
-            return float(average_precision(self.recommend(queries, 10), relevant, 10).mean())
-
         return PairTask(
             network.scorer,
             [Adagrad(network.scorer.parameters(), lr=self.lr)],
@@ -146,8 +136,13 @@ class FactorModel(ScoringModel):
             self.l2,
             min(self.batch_size, max(MIN_BATCH, len(events) // MIN_STEPS)),
             self.seed,
-            watch,
+            partial(self._watch, network, *_watched(split, self.seed)) if split else None,
         )
+
+    def _watch(self, network: Network, queries: Queries, relevant: Ragged) -> float:
+        """MAP@10 as the network stands now."""
+        self._take_vectors(network)
+        return float(average_precision(self.recommend(queries, 10), relevant, 10).mean())
 
     def _take_vectors(self, network: Network) -> None:
         """Copies the vectors out of the network; users of whom it knows nothing have 0."""

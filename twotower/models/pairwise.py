@@ -85,7 +85,7 @@ class PairTask:
         l2: weight of the squared vectors of a batch.
         batch_size: positives per step.
         seed: decides order and draws, with the numbers of epoch and batch.
-        watch: gives the validation figure.
+        watch: gives the validation figure; None in the last fit.
     """
 
     scorer: PairScorer
@@ -98,7 +98,7 @@ class PairTask:
     l2: float
     batch_size: int
     seed: int
-    watch: Callable[[], float]
+    watch: Callable[[], float] | None
 
     def __post_init__(self) -> None:
         self.module: nn.Module = self.scorer
@@ -113,9 +113,9 @@ class PairTask:
         """Nothing to prepare."""
         return {}
 
-    def validate(self) -> float:
-        """The validation figure."""
-        return self.watch()
+    def validate(self) -> float | None:
+        """The validation figure, None where nothing is watched."""
+        return self.watch() if self.watch else None
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Step]]:
         """Shuffled positives, from batch `start` on."""
