@@ -26,8 +26,7 @@ class RowSolver:
         Args:
             factors: the fixed side Y. Shape [M, D].
         """
-        gram = factors.T.astype(np.float64) @ factors if len(factors) < 100_000 else _gram(factors)
-        spectrum, basis = np.linalg.eigh(gram)
+        spectrum, basis = np.linalg.eigh(_gram(factors))
         self.spectrum = np.maximum(spectrum, 0).astype(np.float32)  # [D]
         self.basis = basis.astype(np.float32)  # [D, D]
         self.rotated = torch.from_numpy(factors @ self.basis)  # [M, D]
@@ -58,10 +57,10 @@ class RowSolver:
 
     def _batches(self, lengths: Array) -> list[tuple[int, int]]:
         """Cuts rows of rising length into batches that stay within `CELLS_PER_BATCH` when padded to their longest."""
-        dim, edges, start = len(self.spectrum), [], 0
+        edges, start, most = [], 0, CELLS_PER_BATCH // len(self.spectrum)
         while start < len(lengths):
-            cells = np.maximum(lengths[start : start + CELLS_PER_BATCH // dim], min(dim, lengths[-1])) * dim
-            fits = np.arange(1, len(cells) + 1) * cells <= CELLS_PER_BATCH
+            longest = lengths[start : start + most]
+            fits = np.arange(1, len(longest) + 1) * longest <= most
             stop = start + max(1, int(fits.sum()))
             edges.append((start, stop))
             start = stop
@@ -69,9 +68,9 @@ class RowSolver:
 
 
 def _gram(factors: Floats, block: int = 100_000) -> Array:
-    """YᵀY summed in float64 without a float64 copy of Y. Shape [D, D]."""
-    parts = (factors[i : i + block] for i in range(0, len(factors), block))
-    return np.asarray(sum((part.T @ part).astype(np.float64) for part in parts))
+    """YᵀY in float64, without a float64 copy of all of Y. Shape [D, D]."""
+    parts = (factors[i : i + block].astype(np.float64) for i in range(0, len(factors), block))
+    return np.asarray(sum(part.T @ part for part in parts))
 
 
 def _padded(rows: Sparse, chosen: Array) -> tuple[Array, Array]:

@@ -56,7 +56,7 @@ class Popular(ScoringModel):
     def score(self, queries: Queries) -> Floats:
         """Counts, the same in every row. Shape [B, N]."""
         self._check(queries)
-        return np.broadcast_to(self._counts, (len(queries), self.n_items))
+        return np.tile(self._counts, (len(queries), 1))
 
     def state(self) -> dict[str, Array]:
         """Counts [N]."""
