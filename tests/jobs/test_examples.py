@@ -27,7 +27,7 @@ def test_the_quickstart_prints_a_figure_and_five_ads_best_first():
     figure = re.fullmatch(r"MAP@5 of (\d+) users: (0\.\d{4})", lines[0])
     assert int(figure[1]) > 900
     assert 0 < float(figure[2]) < 1
-    ads = [re.fullmatch(r" *(-?\d+\.\d\d)  (\S.*)  (\S+)  ([\d.]+|\?)  ([\d.]+|\?)", line) for line in lines[1:]]
+    ads = [re.fullmatch(r" *(-?\d+\.\d\d)  (\S.*)  (\S.*)  ([\d.]+|\?)  ([\d.]+|\?)", line) for line in lines[1:]]
     assert len(ads) == 5
     assert all(ads)
     scores = [float(ad[1]) for ad in ads]
