@@ -64,12 +64,12 @@ def test_a_wish_is_worth_more_than_a_random_ad(market):
 
 @pytest.fixture(scope="module")
 def examination(market):
-    """400 active users with history, all training events, and the new pairs of the test week."""
+    """700 active users with history, all training events, and the new pairs of the test week."""
     events = market.dataset.interactions
     train, test = events.where(events.time < TEST_START), events.where(events.time >= TEST_START)
     new = np.setdiff1d(test.pair_keys(), train.pair_keys())
     users = np.intersect1d(np.unique(new // events.n_items), train.user)
-    return np.random.default_rng(0).choice(users, 400, replace=False), train, new
+    return np.random.default_rng(0).choice(users, 700, replace=False), train, new
 
 
 def precision(scores, examination, k=10):
@@ -129,7 +129,7 @@ def profile_scores(market, users, histories):
 def test_a_content_profile_of_recent_ads_beats_the_popular_list(market, examination):
     users, train, _ = examination
     scores = profile_scores(market, users, train.by_user().take(users).last(20))
-    assert precision(scores, examination) > 2 * popular_precision(examination)
+    assert precision(scores, examination) > 1.5 * popular_precision(examination)
 
 
 def test_recent_ads_say_more_about_the_test_week_than_old_ones(market, examination):
@@ -139,7 +139,7 @@ def test_recent_ads_say_more_about_the_test_week_than_old_ones(market, examinati
     kept = users[long], train, new
     recent = histories.take(np.flatnonzero(long)).last(10)
     first = Ragged.from_lists([row[:10] for row in histories.take(np.flatnonzero(long))])
-    assert precision(profile_scores(market, users[long], recent), kept) > 1.2 * precision(
+    assert precision(profile_scores(market, users[long], recent), kept) > 1.1 * precision(
         profile_scores(market, users[long], first), kept
     )
 

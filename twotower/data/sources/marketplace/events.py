@@ -13,7 +13,7 @@ KIND_SHARES = {"save": 0.126, "print": 0.0006, "contact": 0.004}
 """Shares of all events; the others are views."""
 EVENTS_PER_USER = np.array([35.75017, 36.67576, 37.15980, 31.75047, 31.59619])
 """Events of each week per user of the market."""
-RETURN_SHARE = 0.57
+RETURN_SHARE = 0.58
 """Mean number of later visits planned per first look; those after the sale or the window do not happen."""
 DAYS_TO_RETURN = 4.0
 SECONDS_TO_NEXT = 90.0
@@ -71,7 +71,7 @@ def _further_events(looks: Looks, pair: Ids, time: Times, n_users: int, rng: np.
         visits = np.flatnonzero(week == w)
         wanted = max(0, round(EVENTS_PER_USER[w] * n_users) - len(visits))
         cumulative = np.cumsum(interest[visits])
-        spots = (np.arange(wanted) + rng.random(wanted)) * (cumulative[-1] / max(wanted, 1)) if len(visits) else []
+        spots = (np.arange(wanted) + rng.random(wanted)) * cumulative[-1] / max(wanted, 1)
         chosen.append(visits[np.minimum(np.searchsorted(cumulative, spots, side="right"), len(visits) - 1)])
     return np.concatenate(chosen)
 
@@ -81,11 +81,8 @@ def _kinds(liking: Array, n_events: int, rng: np.random.Generator) -> Array:
     kind = np.zeros(len(liking), np.int8)
     eagerness = np.clip(liking, -6, 6) + rng.gumbel(size=len(liking)) * 1.5
     order = np.argsort(-eagerness, kind="stable")
-    wanted = {name: round(share * n_events) for name, share in KIND_SHARES.items()}
-    pool = order[: min(len(order), 2 * sum(wanted.values()))]
-    pool = pool[rng.permutation(len(pool))]
-    start = 0
-    for name, n in wanted.items():
-        kind[pool[start : start + n]] = KINDS.index(name)
-        start += n
+    wanted = [round(share * n_events) for share in KIND_SHARES.values()]
+    codes = np.repeat([KINDS.index(name) for name in KIND_SHARES], wanted)
+    pool = rng.permutation(order[: 2 * len(codes)])
+    kind[pool[: len(codes)]] = codes
     return kind

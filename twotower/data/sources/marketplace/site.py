@@ -12,8 +12,8 @@ from twotower.data.sources.marketplace.people import People, quantile_curve
 from twotower.data.sources.marketplace.sessions import Slots
 from twotower.types import Array, Bools, Floats, Ids, Times
 
-VIEWERS_PER_AD = ((1e-7, 0.6), (0.25, 0.75), (0.5, 1.15), (0.66, 2.2), (0.74, 6.6), (0.9, 10.4), (0.99, 43),
-                  (0.9999, 250), (1 - 3e-7, 2600))  # fmt: skip
+VIEWERS_PER_AD = ((1e-7, 0.6), (0.25, 0.75), (0.5, 1.15), (0.66, 2.2), (0.74, 6.6), (0.9, 10.4), (0.99, 39),
+                  (0.9999, 230), (1 - 3e-7, 6000))  # fmt: skip
 """Planned viewers of an ad over all five weeks: (quantile, value)."""
 TRIES = 6
 """Pages that a user opens, wider each time, to find an ad not looked at before."""
