@@ -14,7 +14,7 @@ from twotower.data.split import Split
 from twotower.errors import NotFitted
 from twotower.features.encoded import EncodedTable
 from twotower.fitting import Fitting, build_model, new_ranker, two_stages
-from twotower.nn.device import pick_device, set_threads
+from twotower.nn.device import keep_freed_memory, pick_device, set_threads
 from twotower.nn.training import Progress
 from twotower.ranking.ranker import RankNetRanker
 from twotower.recommender import TwoStageRecommender
@@ -71,6 +71,7 @@ class TwoTower:
             The fitted estimator: histories, profiles and catalogue as of `split.test`.
         """
         set_threads(self.training.threads)
+        keep_freed_memory()
         fitting = Fitting(self.towers, self.features, self.objective, self.training)
         fitted = fitting.run(split, split.validation, workspace, progress=progress)
         self.progress = [fitted.progress]

@@ -17,6 +17,7 @@ from twotower.nn.losses import (
     raw_similarity,
     retrieval_softmax,
     scale_by_temperature,
+    scale_gradient,
 )
 
 
@@ -140,3 +141,11 @@ def test_gradients_of_the_retrieval_chain():
         return retrieval_softmax(mask_accidental_hits(logits, hits, tensor([0, 1])), tensor([0, 1]))
 
     assert gradcheck(chain, (drawn(2, 3),))
+
+
+def test_a_share_of_the_gradient_flows_back_and_the_values_stay():
+    x = torch.tensor([2.0], requires_grad=True)
+    y = scale_gradient(x, 0.25)
+    (3 * y).sum().backward()
+    assert y.item() == 2.0
+    assert x.grad.tolist() == [0.25 * 3]

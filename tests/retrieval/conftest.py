@@ -17,7 +17,8 @@ from twotower.fitting import build_model
 from twotower.retrieval.encoder import TowerEncoder
 from twotower.retrieval.features import TowerFeatures
 from twotower.retrieval.inputs import TowerInputs
-from twotower.retrieval.joint import JointModel, JointTask
+from twotower.retrieval.joint import JointTask
+from twotower.retrieval.joint_model import JointModel
 from twotower.retrieval.objectives import Objective
 from twotower.retrieval.options import FeatureOptions, TowerOptions
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from twotower.retrieval import hard_negatives as module
-from twotower.retrieval.hard_negatives import hard_negatives
+from twotower.retrieval.hard_negatives import hard_negatives, log_draw_rate
 from twotower.types import Ragged
 
 P, N, DIM = 20, 60, 6
@@ -35,19 +35,19 @@ def ranks(vectors, known) -> np.ndarray:
 
 
 def test_all_are_among_the_best_wrong_items_and_none_twice(vectors, known):
-    items = hard_negatives(*vectors, known, n=5, n_hard=8, rng=np.random.default_rng(0))
+    items = hard_negatives(*vectors, known, n=5, n_hard=8, rng=np.random.default_rng(0))[0]
     assert (np.take_along_axis(ranks(vectors, known), items, 1) < 8).all()
     assert all(len(set(row)) == 5 for row in items)
 
 
 def test_as_many_as_there_are_hard_ones_are_exactly_those(vectors, known):
-    items = hard_negatives(*vectors, known, n=8, n_hard=3, rng=np.random.default_rng(0))
+    items = hard_negatives(*vectors, known, n=8, n_hard=3, rng=np.random.default_rng(0))[0]
     np.testing.assert_array_equal(np.sort(np.take_along_axis(ranks(vectors, known), items, 1)), [np.arange(8)] * P)
 
 
 def test_of_a_large_catalogue_a_part_is_searched_and_known_items_still_do_not_come(vectors, known, monkeypatch):
     monkeypatch.setattr(module, "POOL", 30)
-    drawn = [hard_negatives(*vectors, known, n=3, n_hard=20, rng=np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [hard_negatives(*vectors, known, n=3, n_hard=20, rng=np.random.default_rng(seed))[0] for seed in range(200)]
     found = np.stack([np.take_along_axis(ranks(vectors, known), items, 1) for items in drawn])
     assert found.max() < N  # no known one
     assert np.median(found) < 20  # the best 10 of half the catalogue are about the best 20 of all
@@ -55,5 +55,18 @@ def test_of_a_large_catalogue_a_part_is_searched_and_known_items_still_do_not_co
 
 
 def test_users_who_know_nothing_are_served(vectors):
-    items = hard_negatives(*vectors, Ragged.empty(P), n=2, n_hard=2, rng=np.random.default_rng(0))
+    items = hard_negatives(*vectors, Ragged.empty(P), n=2, n_hard=2, rng=np.random.default_rng(0))[0]
     assert items.shape == (P, 2)
+
+
+def test_draw_rates_add_up_both_ways_of_being_drawn():
+    # 1,000 items, the 50 best are hard: 8 hard and 4 uniform negatives a position.
+    cosine = torch.tensor([[0.9, 0.2]])
+    rate = log_draw_rate(cosine, torch.tensor([0.5]), n_hard=50, drawn_hard=8, n_items=1000, drawn_uniform=4).exp()
+    assert rate.tolist() == [[pytest.approx(8 / 50 + 4 / 1000), pytest.approx(4 / 1000)]]
+
+
+def test_the_border_is_the_cosine_of_the_last_hard_item(vectors, known):
+    users, index = vectors
+    border = hard_negatives(users, index, Ragged.empty(len(users)), n=1, n_hard=3, rng=np.random.default_rng(0))[1]
+    assert torch.equal(border, (users @ index.T).topk(3, dim=1).values[:, -1])

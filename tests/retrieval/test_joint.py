@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from twotower.config import group_files, instantiate
 from twotower.data.negatives import expected_counts
 from twotower.errors import BadConfig
-from twotower.retrieval import joint
+from twotower.retrieval import joint_model
 from twotower.retrieval.objectives import Objective
 
 REFERENCE = {"preference": "bce", "negatives": ("same_category",), "n_negatives": 1, "similarity_weight": 0.5}
@@ -254,7 +254,7 @@ def test_raw_similarity_without_profiles_is_refused(bench):
 def test_blocks_of_the_catalogue_give_the_same_vectors(bench, monkeypatch):
     built = bench()
     whole = built.catalogue
-    monkeypatch.setattr(joint, "ITEM_BLOCK", 7)
+    monkeypatch.setattr(joint_model, "ITEM_BLOCK", 7)
     np.testing.assert_allclose(built.catalogue, whole, atol=1e-6)
 
 

@@ -63,6 +63,11 @@ def affine_similarity(cosine: Tensor, label: Tensor) -> Tensor:
     return (label * (1 - closeness) + (1 - label) * closeness).mean()
 
 
+def scale_gradient(values: Tensor, share: float) -> Tensor:
+    """The same values, of whose gradient only a share flows back."""
+    return values * share + values.detach() * (1 - share)
+
+
 def scale_by_temperature(cosine: Tensor, temperature: float) -> Tensor:
     """Cosines to logits: small temperatures sharpen the softmax.
 

@@ -11,7 +11,7 @@ from twotower.features.encoded import EncodedTable
 from twotower.nn.tensors import FeatureTensors
 from twotower.retrieval.features import TowerFeatures
 from twotower.retrieval.inputs import TowerInputs
-from twotower.retrieval.joint import JointModel
+from twotower.retrieval.joint_model import JointModel
 from twotower.retrieval.user_net import UserInputs
 from twotower.types import NO_ITEM, UNKNOWN_USER, Floats, Ids, Queries, Ragged
 

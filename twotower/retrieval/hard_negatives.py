@@ -14,7 +14,7 @@ POOL = 8192
 @torch.no_grad()
 def hard_negatives(
     users: Tensor, index: Tensor, known: Ragged, *, n: int, n_hard: int, rng: np.random.Generator
-) -> Ids:
+) -> tuple[Ids, Tensor]:
     """Draws negatives from each user's best wrong items.
 
     Of a catalogue larger than `POOL`, the best of a random part are taken, in proportion fewer of them: the same ranks
@@ -29,7 +29,7 @@ def hard_negatives(
         rng: decides the part and the draw.
 
     Returns:
-        Internal item ids. Shape [P, n].
+        Internal item ids [P, n], and the cosine that an item needs to be among the best [P].
     """
     n_items = len(index)
     pool = np.arange(n_items) if n_items <= POOL else np.sort(rng.choice(n_items, POOL, replace=False))
@@ -43,4 +43,28 @@ def hard_negatives(
     best = scores.topk(width, dim=1)
     drawn = some_of(best.values.isfinite().cpu().numpy(), n, rng)  # few items: some of the best are known ones
     items: Ids = pool[np.take_along_axis(best.indices.cpu().numpy(), drawn, axis=1)]
-    return items
+    return items, best.values[:, -1]
+
+
+@torch.no_grad()
+def log_draw_rate(
+    cosine: Tensor, border: Tensor, *, n_hard: int, drawn_hard: int, n_items: int, drawn_uniform: int
+) -> Tensor:
+    """Log of how often each item is expected among a position's negatives, hard and uniform ones together.
+
+    RankNet's softmax subtracts it (logQ correction). Without, RankNet would learn how much likelier an item is than it
+    is drawn, and the towers' favourites, drawn most, would sink below items that are hardly ever drawn.
+
+    Args:
+        cosine: of positions and items. Shape [P, C].
+        border: cosine from which an item counts as hard. Shape [P].
+        n_hard: items that the hard negatives are drawn from.
+        drawn_hard: hard negatives per position.
+        n_items: items that the uniform negatives are drawn from.
+        drawn_uniform: uniform negatives per position.
+
+    Returns:
+        Shape [P, C].
+    """
+    hard = (cosine >= border[:, None]).float() * (drawn_hard / min(n_hard, n_items))
+    return (hard + drawn_uniform / n_items).log()

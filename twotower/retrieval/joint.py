@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from twotower.data.batches import WindowBatch, WindowBatches
@@ -14,65 +13,13 @@ from twotower.data.interactions import Interactions
 from twotower.data.negatives import NegativeSampler, expected_counts
 from twotower.nn.device import autocast
 from twotower.nn.full_softmax import full_softmax_loss
-from twotower.nn.tensors import FeatureTensors
-from twotower.retrieval.hard_negatives import hard_negatives
-from twotower.retrieval.inputs import DeviceInputs, TowerInputs
-from twotower.retrieval.item_net import ItemNet
+from twotower.nn.losses import scale_gradient
+from twotower.retrieval.hard_negatives import hard_negatives, log_draw_rate
+from twotower.retrieval.inputs import TowerInputs
+from twotower.retrieval.joint_model import JointModel
 from twotower.retrieval.objectives import Objective, preference_loss, retrieval_loss, similarity_loss
-from twotower.retrieval.user_net import UserInputs, UserNet
+from twotower.retrieval.user_net import UserInputs
 from twotower.types import Floats, Ids, Ragged, Times
-
-ITEM_BLOCK = 65_536
-"""Items encoded at once when the whole catalogue is embedded."""
-
-
-class Scorer(Protocol):
-    """What the joint step needs of `ranking.RankNet`."""
-
-    def __call__(self, users: Tensor, items: Tensor, wide: Tensor) -> Tensor:
-        """Logits [P, C] of unit vectors [P, D] and [P, C, D]."""
-        ...
-
-
-class JointModel(nn.Module):
-    """UserNet, ItemNet and RankNet side by side, so that one optimiser step moves them all.
-
-    `rank_net` is any module that is called like `Scorer` and has a `wide` part with `users` and `items`.
-    """
-
-    def __init__(self, user_net: UserNet, item_net: ItemNet, rank_net: nn.Module) -> None:
-        super().__init__()
-        self.user_net = user_net
-        self.item_net = item_net
-        self.rank_net = rank_net
-
-    def encode_items(self, inputs: DeviceInputs, ids: Tensor) -> Tensor:
-        """Unit vectors of items [n] to [n, D]."""
-        vectors: Tensor = self.item_net(inputs.items.take(ids), inputs.identities[ids])
-        return vectors
-
-    @torch.inference_mode()
-    def encode_catalogue(self, inputs: DeviceInputs) -> Tensor:
-        """Unit vectors of every item, in blocks, without dropout. Shape [N, D]."""
-        was_training = self.training
-        self.eval()
-        device = inputs.identities.device
-        every = torch.arange(len(inputs.identities), device=device)
-        starts = range(0, len(every), ITEM_BLOCK)
-        vectors = torch.cat([self.encode_items(inputs, every[i : i + ITEM_BLOCK]).float() for i in starts])
-        self.train(was_training)
-        return vectors
-
-    def wide_items(self, inputs: DeviceInputs, ids: Tensor) -> Tensor:
-        """The wide part's share of each item id, any shape."""
-        unique, where = torch.unique(ids, return_inverse=True)
-        shares: Tensor = self.rank_net.wide.items(inputs.items.take(unique))  # type: ignore[operator, union-attr]
-        return shares[where]
-
-    def wide_users(self, static: FeatureTensors, profiles: FeatureTensors) -> Tensor:
-        """The wide part's share of each of P users. Shape [P]."""
-        shares: Tensor = self.rank_net.wide.users(static, profiles)  # type: ignore[operator, union-attr]
-        return shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,10 +127,10 @@ class JointTask:
                 terms["retrieval"] = (o.retrieval_weight, self._retrieval(positions, batch, catalogue, rng))
             if o.preference_weight or o.similarity:
                 chosen = positions.take(self._some(len(positions), rng))
-                items = self._with_negatives(chosen, catalogue, rng)
+                items, border = self._with_negatives(chosen, catalogue, rng)
                 vectors = self._lookup(items, catalogue)
                 if o.preference_weight:
-                    terms["preference"] = (o.preference_weight, self._preference(chosen, items, vectors))
+                    terms["preference"] = (o.preference_weight, self._preference(chosen, items, vectors, border))
                 if o.similarity:
                     terms["similarity"] = (o.similarity_weight, self._similarity(chosen, items, vectors))
         loss = torch.stack([weight * term.float() for weight, term in terms.values()]).sum()
@@ -248,11 +195,22 @@ class JointTask:
             hits=self._tensor(hits)[self._tensor(positions.windows)],
         )
 
-    def _preference(self, chosen: Positions, items: Ids, vectors: Tensor) -> Tensor:
+    def _preference(self, chosen: Positions, items: Ids, vectors: Tensor, border: Tensor | None) -> Tensor:
         """RankNet's loss on each position's positive (column 0) against its negatives."""
+        o = self._objective
+        users, candidates = (scale_gradient(x, o.tower_share) for x in (chosen.vectors, vectors))
         wide = self._model.wide_items(self._inputs, self._tensor(items)) + self._wide_users(chosen)[:, None]
-        logits = self._model.rank_net(chosen.vectors, vectors, wide).float()
-        return preference_loss(self._objective.preference, logits[:, 0], logits[:, 1:])
+        logits = self._model.rank_net(users, candidates, wide).float()
+        if o.preference == "softmax" and border is not None and set(o.negatives) == {"hard", "uniform"}:
+            logits = logits - log_draw_rate(
+                (chosen.vectors[:, None] * vectors).sum(-1),
+                border,
+                n_hard=o.n_hard,
+                drawn_hard=o.shares()["hard"],
+                n_items=self._n_items,
+                drawn_uniform=o.shares()["uniform"],
+            )
+        return preference_loss(o.preference, logits[:, 0], logits[:, 1:])
 
     def _wide_users(self, chosen: Positions) -> Tensor:
         return self._model.wide_users(
@@ -277,16 +235,18 @@ class JointTask:
         wanted = self._objective.rank_positions
         return np.arange(n) if wanted is None or wanted >= n else np.sort(rng.choice(n, wanted, replace=False))
 
-    def _with_negatives(self, chosen: Positions, catalogue: Tensor | None, rng: np.random.Generator) -> Ids:
-        """The positive and its negatives, kinds in equal shares. Shape [P, 1 + n]."""
-        kinds, n = self._objective.negatives, self._objective.n_negatives
-        shares = [len(part) for part in np.array_split(np.arange(n), len(kinds))]
-        columns = [chosen.items[:, None]]
-        for kind, share in zip(kinds, shares, strict=True):
+    def _with_negatives(
+        self, chosen: Positions, catalogue: Tensor | None, rng: np.random.Generator
+    ) -> tuple[Ids, Tensor | None]:
+        """The positive and its negatives [P, 1 + n], and the cosine from which an item is a hard one [P]."""
+        columns, border = [chosen.items[:, None]], None
+        for kind, share in self._objective.shares().items():
             if kind == "hard":
                 index, known = self._index if catalogue is None else catalogue, self._known.take(chosen.users)
-                drawn = hard_negatives(chosen.vectors, index, known, n=share, n_hard=self._objective.n_hard, rng=rng)
+                drawn, border = hard_negatives(
+                    chosen.vectors, index, known, n=share, n_hard=self._objective.n_hard, rng=rng
+                )
                 columns.append(drawn)
             else:
                 columns.append(self._samplers[kind].draw(chosen.users, chosen.items, chosen.times, share, rng))
-        return np.concatenate(columns, axis=1)
+        return np.concatenate(columns, axis=1), border

@@ -35,6 +35,8 @@ class Objective:
     Attributes:
         preference: loss of RankNet's logits.
         preference_weight: its weight.
+        tower_share: share of its gradient that reaches the towers; 1 trains all jointly as in the reference, less keeps
+            RankNet from bending the towers away from retrieval.
         similarity: regulariser of the towers' cosine: "raw" keeps the raw vectors' cosine, "affine" pulls positives
             together and pushes negatives apart, None leaves it out.
         similarity_weight: λ of the reference system.
@@ -50,6 +52,7 @@ class Objective:
 
     preference: Preference = "bce"
     preference_weight: float = 1.0
+    tower_share: float = 1.0
     similarity: Similarity | None = None
     similarity_weight: float = 0.5
     retrieval_weight: float = 0.0
@@ -57,7 +60,7 @@ class Objective:
     temperature: float = 0.1
     negatives: tuple[NegativeKind, ...] = ("uniform",)
     n_negatives: int = 1
-    n_hard: int = 200
+    n_hard: int = 500
     rank_positions: int | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class Objective:
         weights = (self.preference_weight, self.similarity_weight if self.similarity else 0.0, self.retrieval_weight)
         if min(weights) < 0 or not any(weights):
             raise BadConfig(f"objective: weights {weights} must not be negative and not all 0, or nothing is trained")
+        if not 0 <= self.tower_share <= 1:
+            raise BadConfig(f"objective.tower_share={self.tower_share} must lie between 0 and 1")
         if self.temperature <= 0:
             raise BadConfig(f"objective.temperature={self.temperature} must be above 0")
         if self.rank_positions is not None and self.rank_positions < 1:
@@ -82,6 +87,11 @@ class Objective:
     def trains_towers(self) -> bool:
         """Whether anything but RankNet's loss shapes the towers, so that they can be searched by cosine."""
         return self.retrieval_weight > 0 or self.similarity is not None
+
+    def shares(self) -> dict[NegativeKind, int]:
+        """Negatives per position of each kind, as equal as they can be."""
+        n, kinds = self.n_negatives, self.negatives
+        return {kind: n // len(kinds) + (i < n % len(kinds)) for i, kind in enumerate(kinds)}
 
     def n_candidates(self, n_items: int) -> int | None:
         """Uniform draws for the retrieval softmax; None means the whole catalogue."""

@@ -83,16 +83,16 @@ class TrainOptions:
         checkpoint_seconds: time between checkpoints inside an epoch.
     """
 
-    epochs: int = 30
+    epochs: int = 12
     patience: int | None = 3
     batch_size: int | Literal["auto"] = "auto"
     lr: float = 3e-3
-    schedule: Literal["constant", "linear"] = "constant"
+    schedule: Literal["constant", "linear"] = "linear"
     wide_optimizer: Literal["ftrl", "adam"] = "ftrl"
     wide_lr: float = 0.05
     clip: float = 5.0
     validation_users: int | None = 2000
-    validation_candidates: int = 200
+    validation_candidates: int = 500
     refit: bool = False
     seed: int = 0
     threads: int | None = None
