@@ -1,7 +1,9 @@
 """One fit: optimisers, what validation asks, and killed fits that end as if they had not been killed."""
 
 import itertools
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,3 +193,9 @@ def test_the_seed_of_the_weights_is_set_whatever_was_drawn_before(two_tastes):
         return done.model.item_net.identities.weight.detach().numpy()
 
     np.testing.assert_array_equal(vectors(1), vectors(2))
+
+
+@pytest.mark.parametrize("options", [Objective, TowerOptions, TrainOptions], ids=lambda kind: kind.__name__)
+def test_every_option_stands_in_the_page_about_training(options):
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    assert {field.name for field in fields(options)} <= set(re.findall(r"`(\w+)`", page))

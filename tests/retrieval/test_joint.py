@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from twotower.config import group_files, instantiate
 from twotower.data.negatives import expected_counts
 from twotower.errors import BadConfig
-from twotower.retrieval import joint_model
+from twotower.retrieval import joint, joint_model
 from twotower.retrieval.objectives import Objective
 
 REFERENCE = {"preference": "bce", "negatives": ("same_category",), "n_negatives": 1, "similarity_weight": 0.5}
