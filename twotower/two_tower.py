@@ -21,7 +21,7 @@ from twotower.recommender import TwoStageRecommender
 from twotower.retrieval.encoder import TowerEncoder
 from twotower.retrieval.features import TowerFeatures
 from twotower.retrieval.inputs import TowerInputs
-from twotower.retrieval.objectives import Objective
+from twotower.retrieval.objectives import JOINT, Objective
 from twotower.retrieval.options import FeatureOptions, TowerOptions, TrainOptions
 from twotower.types import Floats, Queries, TopK
 
@@ -53,7 +53,7 @@ class TwoTower:
     ) -> None:
         self.towers = towers or TowerOptions()
         self.features = features or FeatureOptions()
-        self.objective = objective or Objective()
+        self.objective = objective or JOINT
         self.training = training or TrainOptions()
         self.progress: list[Progress] = []
         self._encoder: TowerEncoder | None = None

@@ -4,13 +4,14 @@ from math import exp, log, sqrt
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import tensor
 from torch.nn import functional as F
 
-from twotower.config import compose, instantiate
+from twotower.config import compose, conf_dir, instantiate
 from twotower.errors import BadConfig
 from twotower.nn.full_softmax import full_softmax_loss
-from twotower.retrieval.objectives import Objective, preference_loss, retrieval_loss, similarity_loss
+from twotower.retrieval.objectives import JOINT, Objective, preference_loss, retrieval_loss, similarity_loss
 
 POSITIVE, NEGATIVE = tensor([1.0, -0.5]), tensor([[0.0, 2.0], [-1.0, 0.5]])
 COSINE, RAW = tensor([[0.8, 0.4], [0.2, -0.6]]), tensor([[0.5, 0.0], [0.2, -0.2]])
@@ -118,3 +119,7 @@ def test_the_joint_objective_has_all_three_terms():
 @pytest.mark.parametrize("name", ["multi_cos", "multi_cos_affine"])
 def test_lambda_of_the_reference_is_a_half(name):
     assert instantiate(compose([f"objective={name}"]).objective).similarity_weight == 0.5
+
+
+def test_the_default_objective_is_what_the_yaml_says():
+    assert instantiate(OmegaConf.load(conf_dir() / "objective" / "joint.yaml")) == JOINT

@@ -64,6 +64,7 @@ class Objective:
     rank_positions: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "negatives", tuple(self.negatives))  # YAML has lists
         if self.preference not in PREFERENCES:
             raise BadConfig(f"objective.preference={self.preference!r} is unknown; use {', '.join(PREFERENCES)}")
         if self.similarity not in (None, "raw", "affine"):
@@ -98,6 +99,19 @@ class Objective:
         if self.retrieval_candidates == "auto":
             return None if n_items <= 10_000 else 2_048
         return None if self.retrieval_candidates == "all" else int(self.retrieval_candidates)
+
+
+JOINT = Objective(
+    preference="softmax",
+    tower_share=0.05,
+    similarity="affine",
+    similarity_weight=0.01,
+    retrieval_weight=1.0,
+    negatives=("hard", "uniform"),
+    n_negatives=16,
+    rank_positions=256,
+)
+"""The objective `joint`, which `TwoTower` takes by default; `conf/objective/joint.yaml` is the same in YAML."""
 
 
 def preference_loss(kind: Preference, positive: Tensor, negative: Tensor) -> Tensor:
