@@ -30,16 +30,21 @@ class Step:
 
 
 def steps(run: str, user: str, overrides: Sequence[str] = ()) -> list[Step]:
-    """Prepare, train, index, evaluate, recommend; `overrides` go to the training."""
+    """Prepare, train, index, evaluate, recommend; `overrides` go to the training.
+
+    Without overrides the training is short, and baselines get two trials each, so that all is done in minutes; the
+    commands' own defaults are more thorough.
+    """
+    training = tuple(overrides) or ("train.epochs=4",)
     recommend = ("-m", "twotower.recommend", "--user", user, "--run", run, "--explain")
     return [
         Step(
             "simulate a vehicle market",
             ("pipelines/prepare.py", "data=marketplace", "out=data-cache/prepared/marketplace"),
         ),
-        Step("train towers and RankNet", ("-m", "twotower.train", "data=marketplace", f"run={run}", *overrides)),
+        Step("train towers and RankNet", ("-m", "twotower.train", "data=marketplace", f"run={run}", *training)),
         Step("build the index", ("index/build.py", f"run={run}")),
-        Step("compare with tuned baselines", ("-m", "twotower.evaluate", f"run={run}")),
+        Step("compare with tuned baselines", ("-m", "twotower.evaluate", f"run={run}", "eval.max_trials=2")),
         Step(f"recommend to user {user}, and say why", recommend),
     ]
 
