@@ -149,8 +149,7 @@ def publish(
         BadConfig: the name cannot be a run's name, or a fact is missing.
         BundleError: another process is publishing this name.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == LATEST:
-        raise BadConfig(f"run name {name!r}: use letters, digits, '.', '_' and '-'; {LATEST!r} is taken")
+    _check_name(name)
     if "dataset" not in facts:
         raise BadConfig("publish: facts must name the data set's fingerprint under 'dataset'")
     runs_dir = Path(runs_dir)
@@ -201,7 +200,12 @@ def publish_index(bundle: Bundle, index: VectorIndex, facts: Mapping[str, Any]) 
 
 
 def workspace(runs_dir: str | Path, name: str) -> Path:
-    """The folder for logs and checkpoints of a run that is still being trained; `publish` moves them into the run."""
+    """The folder for logs and checkpoints of a run that is still being trained; `publish` moves them into the run.
+
+    Raises:
+        BadConfig: the name cannot be a run's name: better said before a training than after it.
+    """
+    _check_name(name)
     folder = _workspace(Path(runs_dir), name)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -217,6 +221,11 @@ def runs_in(runs_dir: str | Path) -> list[str]:
     """Names of the complete runs of a folder, newest first."""
     found = [m for m in Path(runs_dir).glob(f"*/{MANIFEST}") if m.parent.name != LATEST]
     return [m.parent.name for m in sorted(found, key=lambda m: m.stat().st_mtime, reverse=True)]
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == LATEST:
+        raise BadConfig(f"run name {name!r}: use letters, digits, '.', '_' and '-'; {LATEST!r} is taken")
 
 
 def _find(run: str | Path, runs_dir: Path) -> Path:

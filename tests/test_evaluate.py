@@ -1,0 +1,148 @@
+"""`python -m twotower.evaluate` on two small runs: figures, reports, gold standard, refusals."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from twotower import evaluate, train
+from twotower.bundle import Bundle
+from twotower.config import instantiate
+from twotower.metrics.ranking import average_precision
+from twotower.prepared import read_source
+
+SHOP = Path(__file__).parents[1] / "examples" / "own_data"
+SMALL = (
+    "progress=false", "model.dim=16", "model.history_layers=1", "model.history_length=10", "train.epochs=1",
+    "train.threads=1", "train.device=cpu", "train.refit=false",
+)  # fmt: skip
+QUICK = ("n_candidates=20", "eval.baselines=[popular]", "eval.baseline=popular", "eval.resamples=50", "eval.ks=[1,10]")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a copy of the shop and runs `joint`, `single` and `longer` (trained on another split)."""
+    before = torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("evaluate")
+    shop = shutil.copytree(SHOP, folder / "shop")
+    own = ("data=own", f"data.source.path={shop / 'shop.yaml'}", f"runs_dir={folder / 'runs'}")
+    for words in (
+        ("run=joint", "objective=joint"),
+        ("run=single", "objective=single"),
+        ("run=longer", "objective=joint", "data.split.test=0.2"),
+    ):
+        assert train.main([*own, *SMALL, *words, f"prepared={folder / 'prepared'}"]) == 0
+    torch.set_num_threads(before)
+    return folder
+
+
+@pytest.fixture
+def command(place, capsys, monkeypatch):
+    """Types the command beside the runs; gives status, stdout, stderr."""
+    monkeypatch.chdir(place)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        status = evaluate.main([*QUICK, *words])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def report_of(place: Path, run: str) -> dict:
+    return json.loads((place / "runs" / run / "report.json").read_text())
+
+
+def models(report: dict) -> list[str]:
+    return list(dict.fromkeys(row["model"] for row in report["rows"]))
+
+
+def test_reports_go_into_the_run_and_stand_beside_what_is_printed(command, place):
+    status, out, err = command("run=joint")
+    assert (status, err) == (0, "")
+    report = report_of(place, "joint")
+    assert models(report) == ["towers", "towers + RankNet", "popular"]
+    text = (place / "runs" / "joint" / "report.md").read_text()
+    for name in models(report):
+        assert name in text
+        assert name in out
+    assert f"report: {Path('runs') / 'joint'}" in out or "report.json" in out
+    assert report["dataset"]["fingerprint"] == Bundle.open("joint", place / "runs").manifest["dataset"]
+    Bundle.open("joint", place / "runs")  # a report does not break the run
+
+
+def test_the_figures_are_those_of_the_runs_own_stages(command, place):
+    command("run=joint")
+    bundle = Bundle.open("joint", place / "runs")
+    config, model = bundle.config(), bundle.model()
+    split = instantiate(config["data"]["split"]).split(read_source(config["data"]))
+    for name, rank in (("towers", False), ("towers + RankNet", True)):
+        top = model.recommender(n_candidates=20, rank=rank).recommend(split.test.queries(), 10)
+        expected = average_precision(top, split.test.relevant(), 10).mean()
+        rows = report_of(place, "joint")["rows"]
+        (found,) = (r["mean"] for r in rows if (r["model"], r["metric"], r["k"]) == (name, "map", 10))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_ranknet_on_everything_is_asked_where_nothing_trained_the_towers_or_when_wanted(command, place):
+    gold = "RankNet on everything"
+    command("run=single")
+    assert gold in models(report_of(place, "single"))
+    command("run=single", "gold=false")
+    assert gold not in models(report_of(place, "single"))
+    command("run=joint", "gold=true")
+    assert gold in models(report_of(place, "joint"))
+
+
+def test_several_runs_stand_side_by_side_in_the_first_ones_report(command, place):
+    (place / "runs" / "single" / "report.json").unlink(missing_ok=True)
+    status, _, _ = command("runs=joint,single", "eval.baselines=[]", "gold=false")
+    assert status == 0
+    names = ["joint: towers", "joint: towers + RankNet", "single: towers", "single: towers + RankNet"]
+    assert models(report_of(place, "joint")) == names
+    assert not (place / "runs" / "single" / "report.json").exists()
+
+
+def test_runs_of_different_splits_are_not_compared(command):
+    status, _, err = command("runs=joint,longer")
+    assert status == 1
+    assert "runs 'joint' and 'longer' are of different data or splits; evaluate them apart" in err
+
+
+def test_data_that_changed_since_training_are_refused(command, place):
+    events = place / "shop" / "events.csv"
+    before = events.read_text()
+    try:
+        events.write_text(before + "2024-06-30T00:00:00Z,U001,A001,view,1\n")
+        status, _, err = command("run=joint")
+    finally:
+        events.write_text(before)
+    assert status == 1
+    assert "run 'joint' was trained on data" in err
+    assert err.rstrip().endswith("train again")
+    assert command("run=joint")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("eval.baselines=[popular,alss]",), "eval.baselines: 'alss' is unknown; there are als,"),
+        (("run=jiont",), "no run 'jiont' in runs/; nearest: joint"),
+        (("eval.kss=[1]",), "kss"),
+    ],
+)
+def test_what_does_not_exist_is_said_in_one_line(command, words, says):
+    status, _, err = command(*words)
+    assert status == 1
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_help_names_the_baselines(capsys):
+    assert evaluate.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("popular", "als", "hybrid", "runs=[a,b]"):
+        assert name in shown
