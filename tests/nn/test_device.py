@@ -1,10 +1,12 @@
 """Devices, threads and autocast by option."""
 
+import sys
+
 import pytest
 import torch
 
 from twotower.errors import BadConfig
-from twotower.nn.device import autocast, pick_device, set_threads
+from twotower.nn.device import autocast, keep_freed_memory, pick_device, set_threads
 
 
 @pytest.fixture
@@ -56,3 +58,13 @@ def test_no_threads_are_refused(threads):
 def test_on_a_cpu_everything_stays_in_full_precision():
     with autocast(torch.device("cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc")
+def test_freed_memory_is_kept_where_glibc_is():
+    assert keep_freed_memory()
+
+
+def test_elsewhere_memory_is_left_alone(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert not keep_freed_memory()

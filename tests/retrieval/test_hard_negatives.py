@@ -70,3 +70,20 @@ def test_the_border_is_the_cosine_of_the_last_hard_item(vectors, known):
     users, index = vectors
     border = hard_negatives(users, index, Ragged.empty(len(users)), n=1, n_hard=3, rng=np.random.default_rng(0))[1]
     assert torch.equal(border, (users @ index.T).topk(3, dim=1).values[:, -1])
+
+
+def test_an_item_on_the_border_counts_as_hard_whatever_its_rounding(vectors, known):
+    """The border comes out of one matrix product, the cosine that is compared with it out of sums of products."""
+    users, index = vectors
+    items, border = hard_negatives(users, index, known, n=4, n_hard=4, rng=np.random.default_rng(0))
+    cosine = (users[:, None] * index[torch.as_tensor(items)]).sum(-1)
+    rate = log_draw_rate(cosine, border, n_hard=4, drawn_hard=4, n_items=N, drawn_uniform=6).exp()
+    torch.testing.assert_close(rate, torch.full((P, 4), 4 / 4 + 6 / N))
+
+
+def test_inside_autocast_the_border_is_still_exact(vectors, known):
+    plain = hard_negatives(*vectors, known, n=4, n_hard=8, rng=np.random.default_rng(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = hard_negatives(*vectors, known, n=4, n_hard=8, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(plain[0], cast[0])
+    torch.testing.assert_close(plain[1], cast[1])

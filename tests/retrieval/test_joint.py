@@ -125,6 +125,42 @@ def test_other_preference_losses_recomputed(bench, preference):
     assert parts["preference"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("n_hard", [5, 500])
+def test_hard_and_uniform_negatives_are_corrected_for_how_often_they_are_drawn(bench, n_hard):
+    """Three negatives are of the user's n_hard best wrong items, three any of 50: rates 3 / n_hard and 3 / 50."""
+    objective = Objective(
+        preference="softmax", retrieval_weight=1.0, negatives=("hard", "uniform"), n_negatives=6, n_hard=n_hard
+    )
+    built = bench(objective)
+    _, parts, seen = built.first_step()
+    vectors, users, _ = positions_of(built, seen)
+    items, known = scored_items(built, seen), built.split.train.by_user()
+    cosine = vectors @ built.catalogue.T
+    wrong = cosine.copy()
+    for p, user in enumerate(users):
+        wrong[p, known[user]] = -np.inf
+    size = min(max(objective.n_hard, 3), 50)
+    border = -np.sort(-wrong, axis=1)[:, size - 1]
+    hard = np.take_along_axis(cosine, items, 1) >= border[:, None] - 1e-5
+    rates = hard * 3 / min(objective.n_hard, 50) + 3 / 50
+    logits = seen["rank_net"][1].detach().numpy() - np.log(rates)
+    assert hard[:, 1:4].all()
+    assert parts["preference"] == pytest.approx(-log_softmax(logits)[:, 0].mean(), rel=1e-4)
+
+
+def test_a_share_of_ranknets_gradient_reaches_the_towers(bench):
+    def gradients(share: float) -> tuple[torch.Tensor, torch.Tensor]:
+        built = bench(Objective(preference="softmax", tower_share=share, n_negatives=4))
+        built.first_step()[0].backward()
+        return built.model.item_net.identities.weight.grad, built.model.rank_net.deep.weight.grad
+
+    (whole, deep), (fifth, deep_too), (none, _) = (gradients(share) for share in (1.0, 0.2, 0.0))
+    torch.testing.assert_close(fifth, 0.2 * whole)
+    torch.testing.assert_close(deep_too, deep)
+    assert whole.abs().sum() > 0
+    assert none.abs().sum() == 0
+
+
 def test_ranknet_is_given_the_wide_sums_of_both_sides(bench):
     built = bench(Objective(n_negatives=2))
     for table in built.model.rank_net.wide.parameters():

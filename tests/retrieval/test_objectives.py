@@ -123,3 +123,14 @@ def test_lambda_of_the_reference_is_a_half(name):
 
 def test_the_default_objective_is_what_the_yaml_says():
     assert instantiate(OmegaConf.load(conf_dir() / "objective" / "joint.yaml")) == JOINT
+
+
+def test_kinds_of_negatives_have_equal_shares_the_first_ones_the_rest():
+    objective = Objective(negatives=("hard", "uniform", "popularity"), n_negatives=8)
+    assert objective.shares() == {"hard": 3, "uniform": 3, "popularity": 2}
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_the_towers_share_of_the_gradient_is_a_share(share):
+    with pytest.raises(BadConfig, match=r"tower_share=.* must lie between 0 and 1"):
+        Objective(tower_share=share)

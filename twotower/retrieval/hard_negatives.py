@@ -9,6 +9,8 @@ from twotower.types import Ids, Ragged
 
 POOL = 8192
 """Items searched for a batch: all of a small catalogue, a fresh random part of a large one, so that cost is bounded."""
+ROUNDING = 1e-5
+"""The border's own item, whose cosine is computed anew and comes out a little different, counts as hard."""
 
 
 @torch.no_grad()
@@ -34,7 +36,8 @@ def hard_negatives(
     n_items = len(index)
     pool = np.arange(n_items) if n_items <= POOL else np.sort(rng.choice(n_items, POOL, replace=False))
     part = index if n_items <= POOL else index[torch.as_tensor(pool, device=index.device)]
-    scores = users @ part.T  # [P, pool]
+    with torch.autocast(users.device.type, enabled=False):  # the border must be comparable with cosines in float32
+        scores = users.float() @ part.float().T  # [P, pool]
     column = np.minimum(np.searchsorted(pool, known.values), len(pool) - 1)
     inside = pool[column] == known.values
     rows = torch.as_tensor(known.row_ids()[inside], device=scores.device)
@@ -66,5 +69,5 @@ def log_draw_rate(
     Returns:
         Shape [P, C].
     """
-    hard = (cosine >= border[:, None]).float() * (drawn_hard / min(n_hard, n_items))
+    hard = (cosine >= border[:, None] - ROUNDING).float() * (drawn_hard / min(n_hard, n_items))
     return (hard + drawn_uniform / n_items).log()
