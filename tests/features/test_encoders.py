@@ -197,7 +197,7 @@ def test_tables_without_rows_and_without_columns_are_encoded(cars):
     assert len(FeatureEncoder.fit(FeatureTable.empty(3)).transform(FeatureTable.empty(3))) == 3
 
 
-@given(arrays(np.float64, st.integers(1, 20), elements=st.floats(width=64)), st.booleans())
+@given(arrays(np.float64, st.integers(1, 20), elements=st.floats(width=64, allow_infinity=False)), st.booleans())
 def test_any_numbers_are_encoded_as_finite_z_values(values, limited):
     table = one_column(Kind.CONTINUOUS, values, *((-1e3, 1e3) if limited else (None, None)))
     encoder = FeatureEncoder.fit(table)

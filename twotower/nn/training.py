@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -167,6 +168,7 @@ class _Run:
             unit="batch",
             leave=False,
             dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 10,  # a log file wants few lines
             disable=not self.trainer.progress,
         )
         with bar:
