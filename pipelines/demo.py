@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+QUICK = ("eval.baselines=[popular,item_knn,als]", "eval.max_trials=2")
+"""The quickest baselines and two settings for each; without these words the command tunes all of them thoroughly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,7 @@ class Step:
 def steps(run: str, user: str, overrides: Sequence[str] = ()) -> list[Step]:
     """Prepare, train, index, evaluate, recommend; `overrides` go to the training.
 
-    Without overrides the training is short, and baselines get two trials each, so that all is done in minutes; the
-    commands' own defaults are more thorough.
+    Without overrides the training is short, so that all is done in minutes; the command's own default is longer.
     """
     training = tuple(overrides) or ("train.epochs=4",)
     recommend = ("-m", "twotower.recommend", "--user", user, "--run", run, "--explain")
@@ -44,7 +45,7 @@ def steps(run: str, user: str, overrides: Sequence[str] = ()) -> list[Step]:
         ),
         Step("train towers and RankNet", ("-m", "twotower.train", "data=marketplace", f"run={run}", *training)),
         Step("build the index", ("index/build.py", f"run={run}")),
-        Step("compare with tuned baselines", ("-m", "twotower.evaluate", f"run={run}", "eval.max_trials=2")),
+        Step("compare with tuned baselines", ("-m", "twotower.evaluate", f"run={run}", *QUICK)),
         Step(f"recommend to user {user}, and say why", recommend),
     ]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from twotower.errors import BadConfig
-from twotower.nn.device import autocast, keep_freed_memory, pick_device, set_threads
+from twotower.nn.device import autocast, keep_freed_memory, pick_device, repeatable, set_threads
 
 
 @pytest.fixture
@@ -68,3 +68,32 @@ def test_freed_memory_is_kept_where_glibc_is():
 def test_elsewhere_memory_is_left_alone(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
     assert not keep_freed_memory()
+
+
+def test_several_threads_add_up_the_same_gradient_every_time(threads):
+    torch.set_num_threads(2)
+    generator = torch.Generator().manual_seed(0)
+    rows, weights = torch.randint(50, (200_000,), generator=generator), torch.rand(200_000, 4, generator=generator)
+
+    def gradient() -> torch.Tensor:
+        table = torch.zeros(50, 4, requires_grad=True)
+        (table[rows] * weights).sum().backward()
+        return table.grad
+
+    with repeatable(torch.device("cpu")):
+        gradients = [gradient() for _ in range(5)]
+    assert all(torch.equal(gradients[0], other) for other in gradients)
+
+
+def test_what_was_chosen_before_is_put_back(threads):
+    for before in (True, False):
+        torch.use_deterministic_algorithms(before)
+        with pytest.raises(KeyError), repeatable(torch.device("cpu")):
+            assert torch.are_deterministic_algorithms_enabled()
+            raise KeyError
+        assert torch.are_deterministic_algorithms_enabled() is before
+
+
+def test_a_gpu_is_left_as_it_is():
+    with repeatable(torch.device("cuda")):
+        assert not torch.are_deterministic_algorithms_enabled()

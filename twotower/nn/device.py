@@ -3,7 +3,8 @@
 import ctypes
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -47,6 +48,21 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None)
     mmap_threshold, trim_threshold, one_gib = -3, -1, 1 << 30
     return bool(libc.mallopt(mmap_threshold, one_gib)) and bool(libc.mallopt(trim_threshold, one_gib))
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Lets a CPU with several threads add up in the same order at every run; it costs nothing that could be measured.
+
+    By default the gradient of `table[rows]` adds what threads bring in the order in which they come. On a GPU more
+    operations are like that, and slow or missing in an ordered form: there nothing is changed or promised.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

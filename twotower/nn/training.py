@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from twotower.errors import BundleError, TrainingDiverged
+from twotower.nn.device import repeatable
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -113,8 +114,9 @@ class Trainer:
         """Trains until done, or goes on from the newest checkpoint."""
         run = _Run(self, task)
         run.resume()
-        while not run.finished():
-            run.epoch()
+        with repeatable(next(task.module.parameters()).device):
+            while not run.finished():
+                run.epoch()
         run.keep_best()
         return run.at
 
