@@ -1,6 +1,7 @@
 """The demo job: it prints each command before it runs it, stops where one fails, and sums up."""
 
 import importlib.util
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def demo(monkeypatch, tmp_path):
 def test_every_step_is_printed_as_typed_and_run_in_order(demo, capsys):
     assert demo.main([]) == 0
     printed = [line.removeprefix("$ ") for line in capsys.readouterr().out.splitlines() if line.startswith("$ ")]
-    assert printed == [" ".join([sys.executable, *command]) for command in demo.ran]
+    assert printed == [shlex.join([sys.executable, *command]) for command in demo.ran]
     assert [command[:2] for command in demo.ran] == [
         ["pipelines/prepare.py", "data=marketplace"],
         ["-m", "twotower.train"],
