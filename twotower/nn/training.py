@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -73,7 +74,7 @@ class Trainer:
     """Runs a `Task` for some epochs and leaves its best weights in the module.
 
     Every step seeds torch by (seed, epoch, batch), so a run that was killed and resumed draws what the run that was not
-    killed draws; with the same number of threads it ends with the same weights.
+    killed draws; on a CPU, with the same number of threads, it ends with the same weights.
 
     Args:
         epochs: most epochs.
@@ -279,8 +280,6 @@ def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import safe_open
-
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 
