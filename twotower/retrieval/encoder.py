@@ -111,7 +111,8 @@ class TowerEncoder:
     def _run(self, queries: Queries, profiles: EncodedTable) -> UserStates:
         static = self.device_inputs.users.take(self._tensor(self.inputs.user_rows(queries.users)))
         profile = FeatureTensors.of(profiles, self.device)
-        history = first_occurrences(queries.histories).last(self._history_length - 1)
+        read = self._history_length - 1 if self.model.user_net.history is not None else 0
+        history = first_occurrences(queries.histories).last(read)
         longest = int(history.lengths.max(initial=0))
         items = np.maximum(history.padded(longest), 0)
         rows = torch.arange(len(queries), device=self.device)
