@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from twotower.ann.exact import ExactIndex
-from twotower.build_index import build_index, main, user_sample
+from twotower.build_index import build_index, main, user_samples
 from twotower.bundle import Bundle
 from twotower.errors import BundleError
 from twotower.recommend import main as recommend
@@ -28,7 +28,7 @@ def test_index_is_built_measured_and_found_by_the_run(here):
     assert (built.run, built.backend, built.count) == ("small", "ExactIndex", 60)
     assert built.recall == {5: 1.0, 20: 1.0}
     manifest = Bundle.open().index_manifest()
-    assert manifest["options"] == EXACT
+    assert manifest["options"] == {"metric": "inner_product"}
     assert manifest["recall"] == {"5": 1.0, "20": 1.0}
     assert (manifest["dim"], manifest["count"]) == (here.dim, 60)
     assert isinstance(Bundle.open().index(), ExactIndex)
@@ -51,6 +51,23 @@ def test_same_lists_with_and_without_the_index(here, capsys):
     assert before.splitlines()[:-1] == after.splitlines()
 
 
+def test_effort_is_as_small_as_the_target_allows(here):
+    cells = {"_target_": "twotower.ann.kmeans.KMeansIndex", "cells": 12, "nprobe": 12}
+    thorough, sloppy = (build_index(cells, target_recall=target, min_recall=0.1) for target in (1.0, 0.3))
+    assert thorough.recall[10] > sloppy.recall[10] >= 0.1
+    nprobe = Bundle.open().index_manifest()["options"]["nprobe"]
+    assert sloppy.effort == f"nprobe {nprobe}"
+    assert nprobe < 12
+    assert Bundle.open().index().nprobe == nprobe
+
+
+def test_index_in_a_run_does_not_store_the_vectors_again(here):
+    for backend in ("kmeans.KMeansIndex", "faiss_factory.FaissIndex", "annoy_trees.AnnoyIndex"):
+        build_index({"_target_": f"twotower.ann.{backend}"}, min_recall=0.1)
+        assert "vectors.npy" not in Bundle.open().index_manifest()["files"]
+        assert len(Bundle.open().index()) == 60
+
+
 def test_index_that_finds_too_little_is_not_published_and_the_old_one_stays(here, monkeypatch):
     build_index(EXACT)
     before = Bundle.open().index_manifest()
@@ -69,12 +86,18 @@ def test_index_that_finds_too_little_is_not_published_and_the_old_one_stays(here
 
 
 def test_users_without_a_history_do_not_measure(here):
-    vectors = user_sample(Bundle.open(), 10_000, seed=0)
-    assert vectors.shape == (here.n_active, here.dim)
+    calibrating, held_out = user_samples(Bundle.open(), 10_000, seed=0)
+    assert len(calibrating) + len(held_out) == here.n_active
+    assert calibrating.shape[1] == held_out.shape[1] == here.dim
+
+
+def test_no_user_both_calibrates_and_measures(here):
+    calibrating, held_out = user_samples(Bundle.open(), 5, seed=0)
+    assert not (calibrating[:, None] == held_out[None]).all(axis=2).any()
 
 
 def test_sample_is_the_same_for_the_same_seed(here):
-    one, two, other = (user_sample(Bundle.open(), 5, seed) for seed in (1, 1, 2))
+    one, two, other = (np.concatenate(user_samples(Bundle.open(), 5, seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
 

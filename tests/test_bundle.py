@@ -41,7 +41,9 @@ def number_of(bundle):
 
 def edit_manifest(directory, **changes):
     path = directory / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    manifest = json.loads(path.read_text()) | changes
+    del manifest["sha256"]
+    path.write_text(json.dumps({**manifest, "sha256": atomic.sha256_of_json(manifest)}))
 
 
 @pytest.fixture
@@ -211,7 +213,7 @@ def test_missing_file_is_found(published):
 
 def test_foreign_format_is_refused_with_both_numbers(published):
     edit_manifest(published.directory, format=99)
-    with pytest.raises(BundleError, match="format 99, this version of twotower reads 1"):
+    with pytest.raises(BundleError, match="format 99, this version of twotower reads 2"):
         Bundle.open(published.directory)
 
 
@@ -262,9 +264,9 @@ def test_index_that_is_not_what_its_manifest_says_is_refused(published):
 
 def test_damaged_index_is_refused_before_it_is_loaded(published, monkeypatch):
     publish_index(published, index_of(published), {})
-    path = published.directory / "index" / "vectors.npy"
+    path = published.directory / "index" / "changes.npz"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(ExactIndex, "load", lambda directory: pytest.fail("a damaged file was opened"))
+    monkeypatch.setattr(ExactIndex, "load", lambda *args, **options: pytest.fail("a damaged file was opened"))
     with pytest.raises(BundleError, match=r"is damaged.*make build-index"):
         published.index()
 

@@ -29,7 +29,7 @@ def test_override_replaces_a_value_of_a_group():
     settings = plain(compose(["index.metric=cosine", "run=x"], "build_index"))
     assert settings["run"] == "x"
     assert settings["index"]["metric"] == "cosine"
-    assert settings["index"]["_target_"] == "twotower.ann.exact.ExactIndex"
+    assert settings["index"]["_target_"] == "twotower.ann.auto.AutoIndex"
 
 
 def test_composing_twice_in_one_process_works():
@@ -73,9 +73,9 @@ def test_mandatory_value_that_is_not_given_is_refused():
 
 
 def test_instantiate_makes_the_object_and_options_win():
-    made = instantiate({"_target_": "twotower.ann.exact.ExactIndex", "metric": "cosine"}, block_cells=7)
+    made = instantiate({"_target_": "twotower.ann.exact.ExactIndex"}, metric="cosine")
     assert isinstance(made, ExactIndex)
-    assert (made.metric, made.block_cells) == ("cosine", 7)
+    assert made.metric == "cosine"
 
 
 @pytest.mark.parametrize(

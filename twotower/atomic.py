@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -21,6 +22,12 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(value: object) -> str:
+    """SHA-256 of a value as it is when read back from JSON, whatever the order of its keys."""
+    as_read = json.loads(json.dumps(value))
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
 def sync_tree(directory: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from twotower.ann.base import IndexBase
+from twotower.ann.recall import Yardstick, calibrated
 from twotower.bundle import LATEST, Bundle, publish_index
 from twotower.config import compose, instantiate, plain
 from twotower.console import run_command
@@ -19,10 +21,11 @@ USAGE = """usage: python -m twotower.build_index [KEY=VALUE ...]
 
 Builds the index of a run, measures its recall against exact search, and exchanges it with the old index in one step.
 
-  run=NAME|PATH     the run; default: the newest in runs/
-  index=BACKEND     one of {backends}; options as index.metric=cosine
-  min_recall=0.95   an index that finds less is not published
-  n_queries=1000    user vectors that recall is measured with
+  run=NAME|PATH       the run; default: the newest in runs/
+  index=BACKEND       one of {backends}; options as index.nprobe=64
+  target_recall=0.99  the least effort is chosen that reaches it; null keeps the index's own options
+  min_recall=0.95     an index that finds less is not published
+  n_queries=1000      user vectors that recall is measured with
 
 All settings: conf/build_index.yaml"""
 
@@ -37,6 +40,7 @@ class Built:
         count: vectors in it.
         seconds: time to build, without measuring.
         recall: k to mean recall@k.
+        effort: what searching does per query, such as `nprobe 64`.
     """
 
     run: str
@@ -44,10 +48,12 @@ class Built:
     count: int
     seconds: float
     recall: Mapping[int, float]
+    effort: str = ""
 
     def __str__(self) -> str:
-        found = ", ".join(f"recall@{k} {value:.4f}" for k, value in self.recall.items())
-        return f"run {self.run}: {self.backend} of {self.count:,} items in {self.seconds:.1f} s, {found}"
+        found = [f"recall@{k} {value:.4f}" for k, value in self.recall.items()]
+        told = ", ".join([*([self.effort] if self.effort else []), *found])
+        return f"run {self.run}: {self.backend} of {self.count:,} items in {self.seconds:.1f} s, {told}"
 
 
 def build_index(
@@ -56,65 +62,63 @@ def build_index(
     runs_dir: str | Path = "runs",
     *,
     recall_at: Sequence[int] = (10, 100, 500),
+    target_recall: float | None = None,
     min_recall: float = 0.95,
     n_queries: int = 1000,
     seed: int = 0,
 ) -> Built:
-    """Builds, measures and publishes the index of a run; the old one is served until the last moment.
+    """Builds, calibrates, measures and publishes the index of a run; the old one is served until the last moment.
 
     Args:
         options: `_target_` and constructor options of the index, as in `conf/index/`.
         run: name or path of the run.
         runs_dir: where runs lie.
         recall_at: list lengths to measure; those above the catalogue are left out.
+        target_recall: recall to be reached, at every length, with the least effort, such as the number of cells looked
+            into; None keeps the options as they are.
         min_recall: least recall, at every length, of an index that is published.
-        n_queries: how many users' vectors to measure with.
+        n_queries: how many users' vectors to measure with; as many others calibrate.
         seed: which users.
 
     Raises:
         BundleError: no such run, or the index finds too little.
     """
-    from tqdm import tqdm
-
     bundle = Bundle.open(run, runs_dir)
     vectors = bundle.item_vectors()
     started = perf_counter()
-    with tqdm(total=len(vectors), desc="build index", unit=" items", unit_scale=True) as bar:
-        index = instantiate(options).build(vectors, progress=bar.update)
+    index = _built(options, vectors)
     seconds = perf_counter() - started
-    recall = _measured(index, vectors, user_sample(bundle, n_queries, seed), recall_at)
+    calibrating, held_out = user_samples(bundle, n_queries, seed)
+    if target_recall is not None and not index.exact:
+        index = calibrated(index, Yardstick(vectors, calibrating, recall_at, index.metric), target_recall)
+    recall = Yardstick(vectors, held_out, recall_at, index.metric).recall(index)
     _refuse_poor(recall, min_recall)
-    facts = {
-        "options": dict(options),
-        "recall": {str(k): value for k, value in recall.items()},
-        "n_queries": n_queries,
-        "build_seconds": round(seconds, 3),
-    }
+    facts = {"options": index.options(), "recall": recall, "n_queries": len(held_out), "build_seconds": seconds}
     publish_index(bundle, index, facts)
-    return Built(bundle.name, type(index).__name__, len(index), seconds, recall)
+    return Built(bundle.name, type(index).__name__, len(index), seconds, recall, _effort(index))
 
 
-def user_sample(bundle: Bundle, n: int, seed: int) -> Floats:
-    """Vectors of up to n users who have a history, drawn without replacement. Shape [B, D].
+def user_samples(bundle: Bundle, n: int, seed: int) -> tuple[Floats, Floats]:
+    """Vectors of users who have a history, in two groups of up to n without a common user. Shapes [B, D].
 
     Raises:
-        BundleError: no user of the run has a history.
+        BundleError: fewer than two users of the run have a history.
     """
     files = bundle.serving()
     active = np.flatnonzero(files.histories.lengths)
-    if not len(active):
-        raise BundleError(f"run {bundle.name!r}: no user has a history, so recall cannot be measured; train again")
-    drawn = np.random.default_rng(seed).choice(active, min(n, len(active)), replace=False)
-    vectors: Floats = bundle.model().user_vectors(files.queries(np.sort(drawn)))
-    return vectors
+    if len(active) < 2:
+        raise BundleError(f"run {bundle.name!r}: {len(active)} users have a history, so recall cannot be measured")
+    drawn = np.random.default_rng(seed).permutation(active)[: 2 * n]
+    vectors: Floats = bundle.model().user_vectors(files.queries(drawn))
+    return vectors[: len(drawn) // 2], vectors[len(drawn) // 2 :]
 
 
-def _measured(index: Any, vectors: Floats, queries: Floats, recall_at: Sequence[int]) -> dict[int, float]:
-    """Recall at each length up to the catalogue's, or at the catalogue's if all are longer."""
-    from twotower.ann.recall import recall_at as measure
+def _built(options: Mapping[str, Any], vectors: Floats) -> IndexBase:
+    from tqdm import tqdm
 
-    lengths = [k for k in recall_at if k <= len(vectors)] or [len(vectors)]
-    return measure(index, vectors, queries, lengths)
+    with tqdm(total=len(vectors), desc="build index", unit=" items", unit_scale=True) as bar:
+        index: IndexBase = instantiate(options).build(vectors, progress=bar.update)
+    return index
 
 
 def _refuse_poor(recall: Mapping[int, float], least: float) -> None:
@@ -124,6 +128,10 @@ def _refuse_poor(recall: Mapping[int, float], least: float) -> None:
                 f"not published: recall@{k} is {value:.4f}, below min_recall={least}; "
                 "give the index a more thorough setting, or lower min_recall"
             )
+
+
+def _effort(index: IndexBase) -> str:
+    return "" if index.effort is None else f"{index.effort} {getattr(index, index.effort)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

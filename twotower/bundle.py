@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from twotower import atomic
+from twotower.ann.base import IndexBase
 from twotower.config import locate
 from twotower.data.serving import ServingFiles
 from twotower.errors import BadConfig, BundleError, IndexMismatch
 from twotower.manifest import MANIFEST, UNCOVERED, read_manifest, verify, write_manifest
-from twotower.protocols import VectorIndex
 from twotower.types import Floats
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Bundle:
             )
         return manifest
 
-    def index(self) -> VectorIndex | None:
+    def index(self) -> IndexBase | None:
         """The run's index, checked before its loader sees a byte; None if there is none.
 
         Raises:
@@ -114,7 +114,9 @@ class Bundle:
             return None
         directory = atomic.standing(self.directory / "index")
         verify(directory, manifest)
-        loaded: VectorIndex = locate(manifest["backend"]).load(directory)  # type: ignore[attr-defined]
+        loaded: IndexBase = locate(manifest["backend"]).load(  # type: ignore[attr-defined]
+            directory, shared=self.item_vectors(), check=False
+        )
         found = {"count": len(loaded), "dim": loaded.dim, "metric": loaded.metric}
         for what, value in found.items():
             if value != manifest[what]:
@@ -171,7 +173,7 @@ def publish(
     return Bundle.open(target)
 
 
-def publish_index(bundle: Bundle, index: VectorIndex, facts: Mapping[str, Any]) -> Bundle:
+def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) -> Bundle:
     """Exchanges the index of a run in one step; whoever opens the run finds the old or the new one.
 
     Args:
@@ -191,7 +193,7 @@ def publish_index(bundle: Bundle, index: VectorIndex, facts: Mapping[str, Any]) 
     }
     with atomic.only_one(bundle.directory / ".lock", f"publishing an index for run {bundle.name!r}"):
         new = _emptied(bundle.directory / ".index.publishing")
-        index.save(new)
+        index.save(new, shared=bundle.item_vectors())
         write_manifest(new, {**facts, **own})
         former = atomic.put_in_place(new, bundle.directory / "index")
         if former is not None:

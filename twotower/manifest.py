@@ -9,7 +9,7 @@ from typing import Any
 from twotower import atomic
 from twotower.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 UNCOVERED = frozenset(
     (MANIFEST, "index", "logs", "checkpoints", "figures", "report.html", "report.json", "report.md", ".lock")
@@ -27,13 +27,15 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if not path.exists():
         raise BundleError(f"{directory} is half written (no {MANIFEST}); remove it and make it again")
     try:
-        manifest = json.loads(path.read_text())
+        manifest = dict(json.loads(path.read_text()))
         found = manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is damaged ({error}); make {directory.name} again") from error
     if found != FORMAT:
         raise BundleError(f"{path} has format {found}, this version of twotower reads {FORMAT}; train again with it")
-    return dict(manifest)
+    if manifest.pop("sha256", None) != atomic.sha256_of_json(manifest):
+        raise BundleError(f"{path} is damaged: its content is not what was published; make {directory.name} again")
+    return manifest
 
 
 def write_manifest(directory: Path, facts: Mapping[str, Any]) -> None:
@@ -45,6 +47,7 @@ def write_manifest(directory: Path, facts: Mapping[str, Any]) -> None:
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = {"format": FORMAT, "created": created, **facts, "files": files}
+    manifest["sha256"] = atomic.sha256_of_json(manifest)
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     atomic.sync_tree(directory)
 

@@ -93,7 +93,7 @@ class TwoStageRecommender:
         if k < 1:
             raise BadInput(f"k must be at least 1, got {k}")
         blocks = [self._rank(block, self._candidates(block, k)).head(k) for block in queries.blocks(_BLOCK_QUERIES)]
-        return TopK.concatenate(blocks) if blocks else _nothing(0, k)
+        return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
 
     def trace(self, queries: Queries, k: int) -> Trace:
         """The answer with all that led to it; costs one more search."""
@@ -134,14 +134,14 @@ class TwoStageRecommender:
             _by_way(block, k, self._rank_everything, lambda q, n: self._popular(q, n, self.allowed))
             for block in queries.blocks(_BLOCK_QUERIES)
         ]
-        return TopK.concatenate(lists) if lists else _nothing(0, k)
+        return TopK.concatenate(lists) if lists else TopK.nothing(0, k)
 
     def _rank_everything(self, queries: Queries, k: int) -> TopK:
         """The ranker's k best of all allowed items, part of the catalogue by part. Shape [B, k]."""
         vectors = self.retriever.encoder.user_vectors(queries)
         n = len(self.retriever.index)
         items = np.arange(n) if self.allowed is None else np.flatnonzero(self.allowed)
-        best = _nothing(len(queries), k)
+        best = TopK.nothing(len(queries), k)
         n_parts = -(-len(items) * len(queries) // _GOLD_PAIRS)
         for part in np.array_split(items, n_parts) if n_parts else ():
             allowed = np.zeros(n, np.bool_)
@@ -220,16 +220,12 @@ def _by_way(queries: Queries, k: int, known: Stage, unknown: Stage) -> TopK:
     is_known = _known(queries)
     if is_known.all():  # the very same object, so that an encoder can tell that the ranker asks for it again
         return known(queries, k)
-    answer = _nothing(len(queries), k)
+    answer = TopK.nothing(len(queries), k)
     for rows, stage in ((np.flatnonzero(is_known), known), (np.flatnonzero(~is_known), unknown)):
         if len(rows):
             found = stage(queries.take(rows), k)
             answer.items[rows], answer.scores[rows] = found.items, found.scores
     return answer
-
-
-def _nothing(n_queries: int, k: int) -> TopK:
-    return TopK(np.full((n_queries, k), NO_ITEM), np.full((n_queries, k), -np.inf, np.float32))
 
 
 def _merged(a: TopK, b: TopK, k: int) -> TopK:

@@ -72,8 +72,4 @@ def _best_columns(scores: Floats, k: int) -> Ids:
 
 def _padded(items: Ids, scores: Floats, k: int) -> TopK:
     items = np.where(np.isneginf(scores), NO_ITEM, items).astype(np.int64)
-    missing = ((0, 0), (0, k - items.shape[1]))
-    return TopK(
-        np.pad(items, missing, constant_values=NO_ITEM),
-        np.pad(scores.astype(np.float32), missing, constant_values=-np.inf),
-    )
+    return TopK(items, scores.astype(np.float32)).padded(k)

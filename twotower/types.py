@@ -187,6 +187,23 @@ class TopK:
         """The first `k` columns."""
         return TopK(self.items[:, :k], self.scores[:, :k])
 
+    def padded(self, k: int) -> "TopK":
+        """Exactly `k` columns: cut, or filled up."""
+        if self.k >= k:
+            return self.head(k)
+        missing = ((0, 0), (0, k - self.k))
+        items = np.pad(self.items, missing, constant_values=NO_ITEM)
+        return TopK(items, np.pad(self.scores, missing, constant_values=-np.inf))
+
+    def without(self, drop: Bools) -> "TopK":
+        """The same columns with padding where `drop` is true. Shape [B, K]."""
+        return TopK(np.where(drop, NO_ITEM, self.items), np.where(drop, np.float32(-np.inf), self.scores))
+
+    @classmethod
+    def nothing(cls, n_queries: int, k: int) -> "TopK":
+        """Padding only."""
+        return cls(np.full((n_queries, k), NO_ITEM), np.full((n_queries, k), -np.inf, np.float32))
+
     @classmethod
     def concatenate(cls, blocks: Sequence["TopK"]) -> "TopK":
         """Blocks of queries, one after the other."""

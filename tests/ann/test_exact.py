@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from twotower.ann.exact import ExactIndex
 from twotower.ann.vectors import METRICS
-from twotower.errors import BadConfig, BadInput
+from twotower.errors import BadConfig, BadInput, BundleError
+from twotower.types import TopK
 
 
 def brute_force(vectors, queries, metric):
@@ -40,12 +41,20 @@ def test_agrees_with_sorting_all_scores(vectors, queries, metric, k):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("cells", [1, 300 * 2, 300 * 5 + 1, 300 * 16])
-def test_block_size_changes_nothing(vectors, queries, metric, cells):
-    whole = ExactIndex(metric=metric).build(vectors).search(queries, 25)
-    blocked = ExactIndex(metric=metric, block_cells=cells).build(vectors).search(queries, 25)
-    np.testing.assert_array_equal(whole.items, blocked.items)
-    np.testing.assert_array_equal(whole.scores, blocked.scores)
+@pytest.mark.parametrize("rows", [1, 2, 5, 16])
+def test_batch_size_changes_nothing(vectors, queries, metric, rows):
+    index = ExactIndex(metric=metric).build(vectors)
+    whole = index.search(queries, 25)
+    parts = TopK.concatenate([index.search(queries[i : i + rows], 25) for i in range(0, len(queries), rows)])
+    np.testing.assert_array_equal(whole.items, parts.items)
+    np.testing.assert_array_equal(whole.scores, parts.scores)
+
+
+@pytest.mark.parametrize("n_twins", [3, 30, 290])
+def test_ties_at_the_border_go_by_id_however_many_there_are(vectors, queries, n_twins):
+    twins = np.concatenate([vectors[:10], np.repeat(queries[:1] * 9, n_twins, 0), vectors])
+    found = ExactIndex().build(twins).search(queries[:1], 2)
+    assert found.items.tolist() == [[10, 11]]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -94,11 +103,13 @@ def test_memory_mapped_and_loaded_vectors_answer_alike(vectors, queries, tmp_pat
     np.testing.assert_array_equal(mapped.search(queries, 9).items, loaded.search(queries, 9).items)
 
 
-def test_pickled_vectors_are_refused(tmp_path):
-    (tmp_path / "exact.json").write_text('{"metric": "cosine", "block_cells": 10}')
+def test_pickled_vectors_are_refused(vectors, tmp_path):
+    ExactIndex().build(vectors).save(tmp_path)
     np.save(tmp_path / "vectors.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="pickle"):
-        ExactIndex.load(tmp_path, memory_map=False)
+    with pytest.raises(BundleError, match="bytes, saved were"):
+        ExactIndex.load(tmp_path)
+    with pytest.raises(ValueError, match="Python objects"):
+        ExactIndex.load(tmp_path, check=False)
 
 
 def test_unknown_metric_is_refused_with_the_known_ones():

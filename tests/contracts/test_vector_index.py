@@ -1,4 +1,6 @@
-"""The contract of every `VectorIndex` that `conf/index/` names: a new backend is tested the day its YAML appears."""
+"""The contract of every index that `conf/index/` names, and of every kind of faiss index, for every metric."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -6,17 +8,33 @@ from omegaconf import OmegaConf
 
 from twotower.ann.exact import ExactIndex
 from twotower.ann.recall import recall_of
+from twotower.ann.vectors import METRICS
 from twotower.config import group_files, instantiate, locate
-from twotower.errors import BadInput, NotFitted
+from twotower.errors import BadConfig, BadInput, NotFitted
 from twotower.types import NO_ITEM
 
 N, D = 400, 16
 FILES = group_files("index")
+FACTORIES = [
+    "Flat", "IVF{cells},Flat", "IVF{cells},SQ8", "IVF{cells},SQfp16", "IVF{cells},PQ8x4", "OPQ8,IVF{cells},PQ8x4",
+    "OPQ8,IVF{cells},PQ8x4fsr", "IVF{cells},PQ{dim}x4fs", "HNSW16",
+]  # fmt: skip
+LISTED = {file.stem: dict(OmegaConf.load(file)) for file in FILES}
+CASES = LISTED | {factory: LISTED["faiss"] | {"factory": factory} for factory in FACTORIES}
+CASES |= {
+    "narrowed": LISTED["faiss"] | {"store": "float16"},
+    "codes alone": LISTED["faiss"] | {"factory": "IVF{cells},SQfp16", "k_factor": 0},
+}
 
 
-@pytest.fixture(params=FILES, ids=lambda file: file.stem)
-def options(request):
-    return OmegaConf.load(request.param)
+@pytest.fixture(params=METRICS)
+def metric(request):
+    return request.param
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def options(request, metric):
+    return request.param | {"metric": metric}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +65,11 @@ def test_states_metric_dimension_and_size(index):
 
 def test_best_items_come_first_and_none_twice(index, queries):
     found = index.search(queries, 20)
-    assert (np.diff(found.scores, axis=1) <= 0).all()
-    assert all(len(set(row)) == 20 for row in found.items)
+    assert (found.scores[:, 1:] <= found.scores[:, :-1]).all()
+    for row in found.items:
+        filled = row[row != NO_ITEM].tolist()
+        assert len(filled) >= 10
+        assert len(set(filled)) == len(filled)
 
 
 def test_finds_what_sorting_all_scores_finds(index, vectors, queries):
@@ -109,6 +130,112 @@ def test_progress_hears_of_every_vector(options, vectors):
     heard = []
     instantiate(options).build(vectors, progress=heard.append)
     assert sum(heard) == N
+
+
+# Changes after building
+
+
+def test_added_items_are_found_at_once_under_new_ids(index, vectors, queries):
+    new = index.add(queries[:3])
+    assert new.tolist() == [N, N + 1, N + 2]
+    assert len(index) == N + 3
+    assert index.search(queries[:3], 1).items[:, 0].tolist() == new.tolist()
+
+
+def test_removed_items_are_found_no_more_and_others_take_their_place(index, queries):
+    before = index.search(queries, 30)
+    best = np.unique(before.items[:, :5])
+    index.remove(best)
+    assert len(index) == N - len(best)
+    after = index.search(queries, 10)
+    assert not np.isin(after.items, best).any()
+    for old, new in zip(before.items, after.items, strict=True):
+        expected = [item for item in old if item not in best and item != NO_ITEM][:10]
+        assert len(set(new.tolist()) & set(expected)) >= 0.8 * len(expected)
+
+
+def test_everything_but_one_item_can_be_removed(index, vectors):
+    index.remove(np.delete(np.arange(N), 7))
+    found = index.search(vectors[7:8], 5).items[0]
+    assert found.tolist() == [7, NO_ITEM, NO_ITEM, NO_ITEM, NO_ITEM]
+
+
+def test_removed_ids_are_never_given_again(index, queries):
+    first = index.add(queries[:2])
+    index.remove(first)
+    assert index.add(queries[:2]).tolist() == [N + 2, N + 3]
+    assert not np.isin(index.search(queries[:2], N).items, first).any()
+
+
+def test_updated_item_is_found_where_it_is_now(index, vectors, queries):
+    index.update(np.array([5]), queries[:1])
+    assert index.search(queries[:1], 1).items.tolist() == [[5]]
+    assert index.search(vectors[5:6], 1).items.tolist() != [[5]]
+    assert len(index) == N
+
+
+@pytest.mark.parametrize(
+    ("items", "says"), [([N], "item 400 is not in the index"), ([-1], "item -1 is not"), ([3, 3], "named twice")]
+)
+def test_unknown_and_repeated_ids_are_refused(index, items, says):
+    with pytest.raises(BadInput, match=says):
+        index.remove(np.array(items))
+
+
+def test_removed_item_cannot_be_removed_or_updated(index, queries):
+    index.remove(np.array([9]))
+    with pytest.raises(BadInput, match="item 9 was removed"):
+        index.remove(np.array([9]))
+    with pytest.raises(BadInput, match="item 9 was removed"):
+        index.update(np.array([9]), queries[:1])
+
+
+def test_changes_are_saved_and_loaded(index, queries, tmp_path):
+    index.remove(np.array([0, 1, 2]))
+    index.add(queries[:2])
+    index.update(np.array([50]), queries[2:3])
+    index.save(tmp_path)
+    loaded = type(index).load(tmp_path)
+    assert len(loaded) == N - 1
+    np.testing.assert_array_equal(index.search(queries, 15).items, loaded.search(queries, 15).items)
+    assert loaded.add(queries[:1]).tolist() == [N + 2]
+
+
+def test_rebuilt_index_has_the_changes_built_in(index, queries):
+    index.remove(np.array([0, 1, 2]))
+    index.add(queries[:2])
+    if index.options().get("k_factor") == 0 or index.options().get("store") == "float16":
+        with pytest.raises(BadConfig, match="keeps no exact vectors"):
+            index.rebuilt()
+        return
+    new = index.rebuilt()
+    assert len(new) == N - 1
+    found = new.search(queries[:2], N).items
+    assert found[:, 0].tolist() == [N, N + 1]
+    assert not np.isin(found, [0, 1, 2]).any()
+
+
+def test_searches_during_changes_see_the_index_before_or_after_them(index, queries):
+    truth = {None: index.search(queries, 5).items}
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(lambda: [index.search(queries, 5).items for _ in range(8)]) for _ in range(3)]
+        added = index.add(queries)
+        answers = [found for job in running for found in job.result()]
+    truth["added"] = index.search(queries, 5).items
+    assert truth["added"][:, 0].tolist() == added.tolist()
+    for found in answers:
+        assert any(np.array_equal(found, one) for one in truth.values())
+
+
+def test_options_of_searching_change_without_building_again(index, queries):
+    if index.effort is None:
+        pytest.skip("nothing trades time for recall")
+    low, high = index.effort_range()
+    little, much = (index.with_options(**{index.effort: value}) for value in (low, high))
+    counts = [(one.search(queries, 50).items != NO_ITEM).sum() for one in (little, much)]
+    assert counts[0] <= counts[1]
+    with pytest.raises(BadConfig, match="cannot be changed after building"):
+        index.with_options(metric="cosine")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

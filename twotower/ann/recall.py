@@ -1,9 +1,10 @@
 """Recall of an index against exact search, tie-aware: an item that scores as well as the exact k-th counts as found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from twotower.ann.base import IndexBase
 from twotower.ann.exact import ExactIndex
 from twotower.ann.vectors import pair_scores
 from twotower.errors import BadInput
@@ -15,25 +16,77 @@ TIE = 1e-5
 _BLOCK = 256
 
 
-def recall_at(index: VectorIndex, vectors: Floats, queries: Floats, ks: Sequence[int]) -> dict[int, float]:
-    """Mean recall@k of an index for each k.
+class Yardstick:
+    """The exact answers to some queries, worked out once, that any number of indexes are measured against."""
+
+    def __init__(self, vectors: Floats, queries: Floats, ks: Sequence[int], metric: Metric) -> None:
+        """Searches exactly.
+
+        Args:
+            vectors: the catalogue. Shape [N, D].
+            queries: query vectors as they occur when serving. Shape [B, D].
+            ks: list lengths to measure; those above N are left out, or become N if all are.
+            metric: how they are compared.
+
+        Raises:
+            BadInput: there are no queries.
+        """
+        if not len(queries):
+            raise BadInput("recall needs at least one query vector")
+        self.vectors = vectors
+        self.queries = queries
+        self.ks = [k for k in ks if k <= len(vectors)] or [len(vectors)]
+        self.metric = metric
+        self.truth = ExactIndex(metric=metric).build(vectors).search(queries, max(self.ks))
+
+    def recall(self, index: VectorIndex) -> dict[int, float]:
+        """Mean recall@k in 0..1; the index is asked for each k separately, since some answer longer lists better."""
+        return {k: self._recall(index.search(self.queries, k), k) for k in self.ks}
+
+    def reaches(self, index: VectorIndex, target: float) -> bool:
+        """Whether recall is at least the target for every k; the longest list, mostly the hardest, is asked first."""
+        return all(self._recall(index.search(self.queries, k), k) >= target for k in sorted(self.ks, reverse=True))
+
+    def _recall(self, found: TopK, k: int) -> float:
+        return recall_of(found, self.truth.head(k), self.vectors, self.queries, self.metric)
+
+
+def calibrated(index: IndexBase, yardstick: Yardstick, target: float) -> IndexBase:
+    """The index with the least effort that reaches the target, or the greatest effort if none does.
+
+    Args:
+        index: built; one without an `effort` is returned as it is.
+        yardstick: with queries that recall is not reported on afterwards.
+        target: least recall for every k of the yardstick.
+    """
+    if index.effort is None:
+        return index
+    low, high = index.effort_range()
+    reached = low
+    while reached < high and not yardstick.reaches(_with_effort(index, reached), target):
+        low, reached = reached, min(high, 2 * reached)
+    while reached - low > max(1, low // 16):
+        middle = (low + reached) // 2
+        if yardstick.reaches(_with_effort(index, middle), target):
+            reached = middle
+        else:
+            low = middle
+    return _with_effort(index, reached)
+
+
+def recall_at(index: VectorIndex, vectors: Floats, queries: Floats, ks: Sequence[int]) -> Mapping[int, float]:
+    """Mean recall@k of an index for each k up to the catalogue's size.
 
     Args:
         index: the index to be measured.
         vectors: what it was built from. Shape [N, D].
         queries: query vectors as they occur when serving. Shape [B, D].
-        ks: list lengths; the index is asked for each one separately, since some answer longer lists better.
-
-    Returns:
-        k to mean recall in 0..1.
+        ks: list lengths.
 
     Raises:
         BadInput: there are no queries.
     """
-    if not len(queries):
-        raise BadInput("recall needs at least one query vector")
-    truth = ExactIndex(metric=index.metric).build(np.asarray(vectors)).search(queries, max(ks))
-    return {k: recall_of(index.search(queries, k), truth.head(k), vectors, queries, index.metric) for k in ks}
+    return Yardstick(vectors, queries, ks, index.metric).recall(index)
 
 
 def recall_of(found: TopK, truth: TopK, vectors: Floats, queries: Floats, metric: Metric) -> float:
@@ -55,6 +108,10 @@ def recall_of(found: TopK, truth: TopK, vectors: Floats, queries: Floats, metric
     enough = scores >= (worst - TIE * np.maximum(1, np.abs(worst)))[:, None]
     hits = (enough & _first_mention(found)).sum(axis=1)
     return float((hits / wanted).mean())
+
+
+def _with_effort(index: IndexBase, effort: int) -> IndexBase:
+    return index.with_options(**{str(index.effort): effort})
 
 
 def _first_mention(found: TopK) -> Bools:

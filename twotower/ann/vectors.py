@@ -1,24 +1,13 @@
 """Checks, unit length and pair scores of vectors: the arithmetic that every index and its measurement share."""
 
-from collections.abc import Callable
-from typing import Protocol, Self
-
 import numpy as np
 
 from twotower.errors import BadConfig, BadInput
-from twotower.protocols import Metric, VectorIndex
-from twotower.types import Floats
+from twotower.protocols import Metric
+from twotower.types import Array, Floats
 
 METRICS: tuple[Metric, ...] = ("inner_product", "cosine", "euclidean")
 _CHECK_ROWS = 1 << 18
-
-
-class BuildableIndex(VectorIndex, Protocol):
-    """A `VectorIndex` that can be built here from vectors in memory or memory-mapped."""
-
-    def build(self, vectors: Floats, *, progress: Callable[[int], None] | None = None) -> Self:
-        """Takes all vectors [N, D] in; row i is item i. `progress` hears how many were added since it last heard."""
-        ...
 
 
 def checked_metric(metric: str) -> Metric:
@@ -68,6 +57,28 @@ def unit(vectors: Floats) -> Floats:
     """Vectors of length 1; a zero vector stays zero, so that its cosine with anything is 0. Shape [..., D]."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+
+
+def is_unit(vectors: Floats) -> bool:
+    """Whether every vector has length 1, as float32 can tell; read block by block. Shape [N, D]."""
+    blocks = (vectors[i : i + _CHECK_ROWS] for i in range(0, len(vectors), _CHECK_ROWS))
+    return all(bool((np.abs(np.einsum("nd,nd->n", b, b) - 1) < 1e-5).all()) for b in blocks)
+
+
+def same_rows(a: Array, b: Array) -> bool:
+    """Whether two matrices of one dtype hold the same numbers; read block by block."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    starts = range(0, len(a), _CHECK_ROWS)
+    return all(np.array_equal(a[i : i + _CHECK_ROWS], b[i : i + _CHECK_ROWS]) for i in starts)
+
+
+def unit_rows(vectors: Floats) -> Floats:
+    """As `unit`, block by block, so that a memory map costs no more than the result. Shape [N, D]."""
+    rows = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), _CHECK_ROWS):
+        rows[start : start + _CHECK_ROWS] = unit(vectors[start : start + _CHECK_ROWS])
+    return rows
 
 
 def pair_scores(queries: Floats, vectors: Floats, metric: Metric) -> Floats:

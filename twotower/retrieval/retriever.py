@@ -82,7 +82,7 @@ class Retriever:
             raise BadConfig("exact comparison needs the item vectors: Retriever(encoder, index, vectors)")
         items = np.arange(len(self.vectors)) if allowed is None else np.flatnonzero(allowed)
         if not len(items):
-            return TopK(np.full((len(vectors), k), NO_ITEM), np.full((len(vectors), k), -np.inf, np.float32))
+            return TopK.nothing(len(vectors), k)
         part = ExactIndex(metric=self.index.metric).build(np.asarray(self.vectors[items]))
         most = int(exclusions.lengths.max(initial=0))
         found = part.search(vectors, min(len(items), k + most))
@@ -104,13 +104,8 @@ def sieve(found: TopK, exclusions: Ragged, k: int, allowed: Bools | None = None)
     """The k best of what is found that are allowed and not excluded, in the order in which they were found. [B, k]."""
     keep = kept(found, exclusions) & (True if allowed is None else allowed[found.items])
     order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
-    stays = np.take_along_axis(keep, order, axis=1)
-    items = np.where(stays, np.take_along_axis(found.items, order, axis=1), NO_ITEM)
-    scores = np.where(stays, np.take_along_axis(found.scores, order, axis=1), -np.inf).astype(np.float32)
-    missing = ((0, 0), (0, k - items.shape[1]))
-    return TopK(
-        np.pad(items, missing, constant_values=NO_ITEM), np.pad(scores, missing, constant_values=-np.inf)
-    )  # fmt: skip
+    left = found.without(~keep)
+    return TopK(np.take_along_axis(left.items, order, axis=1), np.take_along_axis(left.scores, order, axis=1)).padded(k)
 
 
 def kept(found: TopK, exclusions: Ragged) -> Bools:
