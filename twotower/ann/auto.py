@@ -48,9 +48,7 @@ class AutoIndex:
         Raises:
             NotFitted: always.
         """
-        raise NotFitted(
-            "AutoIndex: call build or load first; build returns the index to search"
-        )
+        raise NotFitted("AutoIndex: call build or load first; build returns the index to search")
 
     @classmethod
     def load(cls, directory: Path) -> NoReturn:

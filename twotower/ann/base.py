@@ -4,7 +4,7 @@ import copy
 import inspect
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -48,17 +48,17 @@ class IndexBase(ABC):
 
     def __len__(self) -> int:
         """Items that can be found."""
-        return self._changes.capacity - int(self._changes.dead.sum())
+        return self._changes.capacity - self._changes.n_dead
 
     @property
     def alive(self) -> Bools | None:
         """Which ids can be found, None if all of 0..len-1. Shape [capacity]."""
-        return ~self._changes.dead if self._changes.dead.any() else None
+        return self._changes.alive
 
     @property
     def changed(self) -> int:
         """Items added, updated or removed since the index was built; some percent of its size call for `rebuilt`."""
-        return len(self._changes.items) + int(self._changes.dead.sum())
+        return len(self._changes.items) + self._changes.n_dead
 
     def build(self, vectors: Floats, *, progress: Progress | None = None) -> Self:
         """Takes all vectors in; row i is item i. Where they are needed later they are kept, not copied. Shape [N, D].
@@ -150,7 +150,7 @@ class IndexBase(ABC):
         whole[: self._count] = self._vectors
         whole[changes.items] = changes.vectors
         new = type(self)(**self.options()).build(whole, progress=progress)
-        if changes.dead.any():
+        if changes.n_dead:
             new.remove(np.flatnonzero(changes.dead))
         return new
 
@@ -183,6 +183,10 @@ class IndexBase(ABC):
     def effort_range(self) -> tuple[int, int]:
         """Least and greatest sensible value of `effort`, for this built index."""
         raise BadConfig(f"{type(self).__name__} has no option that trades time for recall")
+
+    def refinements(self) -> Sequence[dict[str, Any]]:
+        """Options of searching, each finer than the one before, to be tried where effort alone finds too little."""
+        return [{}]
 
     def save(self, directory: Path, *, shared: Floats | None = None) -> None:
         """Writes everything that `load` needs into an existing directory.

@@ -1,7 +1,7 @@
 """`Changes`: what was added to an index and taken from it since it was built; a frozen value that searches can hold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -25,12 +25,26 @@ class Changes:
         vectors: their vectors, float32. Shape [M, D].
         gone: per id ever given, whether the built vector must not be found: removed or updated. Shape [capacity].
         dead: per id ever given, whether the item is removed. Shape [capacity].
+        n_gone: how many are gone; counted once, since every search asks.
+        n_dead: how many are dead.
+        alive: per id ever given, whether the item is not removed, read-only; None if none is. Shape [capacity].
     """
 
     items: Ids
     vectors: Floats
     gone: Bools
     dead: Bools
+    n_gone: int = field(init=False)
+    n_dead: int = field(init=False)
+    alive: Bools | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_gone", int(self.gone.sum()))
+        object.__setattr__(self, "n_dead", int(self.dead.sum()))
+        alive = ~self.dead if self.n_dead else None
+        if alive is not None:
+            alive.setflags(write=False)
+        object.__setattr__(self, "alive", alive)
 
     @classmethod
     def none(cls, count: int, dim: int) -> Self:
@@ -46,7 +60,7 @@ class Changes:
     @property
     def any(self) -> bool:
         """Whether something changed at all."""
-        return bool(len(self.items)) or bool(self.gone.any())
+        return bool(len(self.items)) or self.n_gone > 0
 
     def added(self, vectors: Floats) -> Self:
         """With further items, whose ids go on from `capacity`."""
@@ -96,7 +110,7 @@ class Changes:
 
     def save(self, directory: Path) -> None:
         """Writes `changes.npz`."""
-        np.savez(directory / FILE, items=self.items, vectors=self.vectors, gone=self.gone, dead=self.dead)
+        np.savez_compressed(directory / FILE, items=self.items, vectors=self.vectors, gone=self.gone, dead=self.dead)
 
     @classmethod
     def load(cls, directory: Path) -> Self:

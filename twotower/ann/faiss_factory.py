@@ -1,6 +1,6 @@
 """`FaissIndex`: any faiss index by its factory string, with candidates compared exactly where codes are coarse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from twotower.types import Array, Floats, TopK
 
 _FILE = "index.faiss"
 _ADDED = 1 << 16
+_LEAST_REFINED = 200
 _STORES = ("float32", "float16")
 
 
@@ -40,7 +41,7 @@ class FaissIndex(IndexBase):
         cells: int | None = None,
         nprobe: int | None = None,
         ef_search: int = 64,
-        k_factor: int = 5,
+        k_factor: int = 3,
         store: str = "float32",
         train_per_cell: int = 40,
         seed: int = 0,
@@ -54,7 +55,7 @@ class FaissIndex(IndexBase):
             cells: inverted lists; None: about 4·√N.
             nprobe: inverted lists looked into; None: a twentieth of them, at least 16.
             ef_search: breadth of the search, for HNSW.
-            k_factor: candidates per wanted item that are compared exactly; 0 believes faiss's codes.
+            k_factor: candidates per wanted item that are compared exactly, at least 200 in all; 0 believes the codes.
             store: what they are compared with: the vectors (float32) or a copy of half the size (float16).
             train_per_cell: sampled vectors per inverted list for k-means.
             seed: of sampling and k-means.
@@ -90,6 +91,10 @@ class FaissIndex(IndexBase):
         """One inverted list to all of them, or 16 to 2,048 nodes."""
         return (1, int(self.cells or 1)) if self.effort == "nprobe" else (16, 2048)
 
+    def refinements(self) -> Sequence[dict[str, Any]]:
+        """More and more candidates that are compared exactly."""
+        return [{"k_factor": factor * self.k_factor} for factor in ((1, 2, 4, 8) if self.k_factor else (1,))]
+
     def with_options(self, **options: Any) -> "FaissIndex":
         """As of every index; `k_factor` can be raised above 0 only where the vectors were kept."""
         if options.get("k_factor") and self._vectors is None:
@@ -108,7 +113,7 @@ class FaissIndex(IndexBase):
             progress(len(block))
 
     def _find(self, queries: Floats, k: int) -> TopK:
-        fetch = min(self._count, k * max(1, self.k_factor))
+        fetch = min(self._count, max(k * self.k_factor, _LEAST_REFINED) if self.k_factor else k)
         raw, items = self._index.search(queries, fetch, params=self._parameters())
         found = TopK(items, higher_is_better(raw, self.metric))
         return self._exact_scores(queries, found, k) if self.k_factor else rescore(found, found.scores, k)
@@ -119,7 +124,7 @@ class FaissIndex(IndexBase):
         return vectors if self.store == "float32" else vectors.astype(np.float16)
 
     def _cells_per_query(self, k: int) -> int:
-        return k * max(1, self.k_factor)
+        return max(k * self.k_factor, _LEAST_REFINED)
 
     def _empty(self) -> Any:
         factory = self.factory.format(cells=self.cells, dim=self.dim)

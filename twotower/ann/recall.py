@@ -14,6 +14,8 @@ from twotower.types import NO_ITEM, Bools, Floats, TopK
 TIE = 1e-5
 """Relative difference below which two scores count as equal; float32 sums in another order differ by less."""
 _BLOCK = 256
+_NEAR, _GAIN = 0.5, 1e-3
+"""Above `_NEAR`, a doubled effort that finds less than `_GAIN` more has come to its end."""
 
 
 class Yardstick:
@@ -43,16 +45,18 @@ class Yardstick:
         """Mean recall@k in 0..1; the index is asked for each k separately, since some answer longer lists better."""
         return {k: self._recall(index.search(self.queries, k), k) for k in self.ks}
 
-    def reaches(self, index: VectorIndex, target: float) -> bool:
-        """Whether recall is at least the target for every k; the longest list, mostly the hardest, is asked first."""
-        return all(self._recall(index.search(self.queries, k), k) >= target for k in sorted(self.ks, reverse=True))
+    def least(self, index: VectorIndex) -> float:
+        """The recall of the k at which it is lowest."""
+        return min(self.recall(index).values())
 
     def _recall(self, found: TopK, k: int) -> float:
         return recall_of(found, self.truth.head(k), self.vectors, self.queries, self.metric)
 
 
 def calibrated(index: IndexBase, yardstick: Yardstick, target: float) -> IndexBase:
-    """The index with the least effort that reaches the target, or the greatest effort if none does.
+    """The index with the least effort that reaches the target, or the most thorough one where none does.
+
+    Where more effort finds nothing more, what is found is too coarse: the next of `refinements` is tried.
 
     Args:
         index: built; one without an `effort` is returned as it is.
@@ -61,17 +65,35 @@ def calibrated(index: IndexBase, yardstick: Yardstick, target: float) -> IndexBa
     """
     if index.effort is None:
         return index
+    for refinement in index.refinements():
+        tried = index.with_options(**refinement)
+        low, effort, reached = _doubled(tried, yardstick, target)
+        if reached:
+            return _with_effort(tried, _halved(tried, yardstick, target, low, effort))
+    return _with_effort(tried, effort)
+
+
+def _doubled(index: IndexBase, yardstick: Yardstick, target: float) -> tuple[int, int, bool]:
+    """An effort that misses the target, the double of it, and whether that reaches it."""
     low, high = index.effort_range()
-    reached = low
-    while reached < high and not yardstick.reaches(_with_effort(index, reached), target):
-        low, reached = reached, min(high, 2 * reached)
+    effort, before = low, 0.0
+    while True:
+        found = yardstick.least(_with_effort(index, effort))
+        saturated = before > 0 and found - before < _GAIN and found > _NEAR
+        if found >= target or effort >= high or saturated:
+            return low, effort, found >= target
+        low, effort, before = effort, min(high, 2 * effort), found
+
+
+def _halved(index: IndexBase, yardstick: Yardstick, target: float, low: int, reached: int) -> int:
+    """The least effort above `low`, to within a sixteenth, that reaches the target as `reached` does."""
     while reached - low > max(1, low // 16):
         middle = (low + reached) // 2
-        if yardstick.reaches(_with_effort(index, middle), target):
+        if yardstick.least(_with_effort(index, middle)) >= target:
             reached = middle
         else:
             low = middle
-    return _with_effort(index, reached)
+    return reached
 
 
 def recall_at(index: VectorIndex, vectors: Floats, queries: Floats, ks: Sequence[int]) -> Mapping[int, float]:
