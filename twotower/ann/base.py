@@ -60,6 +60,11 @@ class IndexBase(ABC):
         """Items added, updated or removed since the index was built; some percent of its size call for `rebuilt`."""
         return len(self._changes.items) + self._changes.n_dead
 
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether searching needs vectors beside the backend's own files."""
+        return self._vectors is not None
+
     def build(self, vectors: Floats, *, progress: Progress | None = None) -> Self:
         """Takes all vectors in; row i is item i. Where they are needed later they are kept, not copied. Shape [N, D].
 
@@ -200,7 +205,7 @@ class IndexBase(ABC):
         if self._vectors is not None and (shared is None or not same_rows(self._vectors, shared)):
             np.save(directory / VECTORS, self._vectors)
         self._changes.save(directory)
-        facts = {"count": self._count, "dim": self.dim, "needs_vectors": self._vectors is not None}
+        facts = {"count": self._count, "dim": self.dim, "needs_vectors": self.needs_vectors}
         write_facts(directory, {"options": self.options(), **facts})
 
     @classmethod
