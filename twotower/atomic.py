@@ -1,21 +1,27 @@
-"""Directories that appear whole or not at all: digest, fsync, atomic exchange, symlink swap, lock."""
+"""Directories that appear whole or not at all: digest, full disks, fsync, atomic exchange, symlink swap, lock."""
 
 import ctypes
 import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from twotower.errors import BundleError
 
 _AT_FDCWD = -100
 _SWAP = 2  # RENAME_EXCHANGE of renameat2 (Linux) and RENAME_SWAP of renamex_np (macOS)
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV, errno.EOPNOTSUPP}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ROOM_WITHOUT_NUMBER = re.compile(r"\d+ requested and \d+ written|Unable to (write|close)")  # numpy's, Annoy's
 
 
 def sha256_of(path: Path) -> str:
@@ -28,6 +34,43 @@ def sha256_of_json(value: object) -> str:
     """SHA-256 of a value as it is when read back from JSON, whatever the order of its keys."""
     as_read = json.loads(json.dumps(value))
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
+
+
+def described(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file that was just written.
+
+    Raises:
+        BundleError: an array file is shorter than its own header says: numpy does not notice when a full disk swallows
+            the last bytes of `np.save`, and a digest would make them look like what was meant.
+    """
+    size = path.stat().st_size
+    if path.suffix == ".npy":
+        try:
+            np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise BundleError(f"{path} was written in part only ({size} bytes): {_room(path)}") from error
+    return {"size": size, "sha256": sha256_of(path)}
+
+
+@contextmanager
+def fresh(directory: Path) -> Iterator[Path]:
+    """An empty directory to write into; what a killed process left there goes, and so does what fails.
+
+    Raises:
+        BundleError: the disk, the quota or the largest allowed file is too small.
+    """
+    if directory.exists():
+        shutil.rmtree(directory)
+    try:
+        directory.mkdir()
+        yield directory
+    except BaseException as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError) and _is_no_room(error):
+            raise BundleError(
+                f"{directory.parent} cannot take what was to be published ({error}): {_room(directory)}"
+            ) from error
+        raise
 
 
 def sync_tree(directory: Path) -> None:
@@ -98,6 +141,19 @@ def only_one(lock: Path, doing: str) -> Iterator[None]:
 def aside(target: Path) -> Path:
     """Where the former `target` waits while two renames exchange it."""
     return target.with_name(f".{target.name}.former")
+
+
+def _is_no_room(error: OSError) -> bool:
+    return error.errno in _NO_ROOM or (error.errno is None and bool(_NO_ROOM_WITHOUT_NUMBER.search(str(error))))
+
+
+def _room(path: Path) -> str:
+    """What is left on the disk of a path, and what to do about it."""
+    free = shutil.disk_usage(path.parent).free
+    return (
+        f"{free / 1e6:,.1f} MB are free there; free some, or raise the quota or the limit of file sizes, "
+        "then try again; what was published before is still served"
+    )
 
 
 def _sync(path: Path) -> None:

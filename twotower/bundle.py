@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _TOWERS = ("towers.safetensors", "item_vectors.npy")
+_INDEX_FACTS = frozenset(("backend", "metric", "dim", "count", "towers"))
+_EXCHANGES = 10
+"""How often an index may be exchanged while it is being opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Bundle:
         if not directory.is_dir():
             return None
         manifest = read_manifest(directory)
+        if not set(manifest) >= _INDEX_FACTS:
+            raise BundleError(f"{directory} holds something else than an index; remove it and run `make build-index`")
         if manifest["towers"] != self.towers:
             raise IndexMismatch(
                 f"the index of run {self.name!r} was built from towers {manifest['towers'][:8]}… "
@@ -109,22 +114,36 @@ class Bundle:
             IndexMismatch: it belongs to other towers, or is not what its manifest says.
             BundleError: a file of it is damaged.
         """
-        manifest = self.index_manifest()
-        if manifest is None:
-            return None
-        directory = atomic.standing(self.directory / "index")
-        verify(directory, manifest)
-        loaded: IndexBase = locate(manifest["backend"]).load(  # type: ignore[attr-defined]
-            directory, shared=self.item_vectors(), check=False
+        for _ in range(_EXCHANGES):
+            manifest = self.index_manifest()
+            try:
+                loaded = None if manifest is None else self._loaded(manifest)
+            except Exception:
+                if self.index_manifest() == manifest:
+                    raise
+            else:
+                if self.index_manifest() == manifest:
+                    return loaded
+        raise BundleError(
+            f"the index of run {self.name!r} is exchanged faster than it opens; stop one of its publishers"
         )
-        found = {"count": len(loaded), "dim": loaded.dim, "metric": loaded.metric}
-        for what, value in found.items():
+
+    def _loaded(self, manifest: Mapping[str, Any]) -> IndexBase:
+        """The index that lies there; if it is exchanged meanwhile, perhaps files of two, each of them whole."""
+        directory, vectors = atomic.standing(self.directory / "index"), self.item_vectors()
+        verify(directory, manifest)
+        if manifest["dim"] != vectors.shape[1]:
+            raise self._mismatch("dim", manifest["dim"], f"the run's item vectors have {vectors.shape[1]}")
+        loaded: IndexBase = locate(manifest["backend"]).load(  # type: ignore[attr-defined]
+            directory, shared=vectors, check=False
+        )
+        for what, value in {"count": len(loaded), "dim": loaded.dim, "metric": loaded.metric}.items():
             if value != manifest[what]:
-                raise IndexMismatch(
-                    f"the index of run {self.name!r} has {what} {value} but its manifest says {manifest[what]}; "
-                    "run `make build-index`"
-                )
+                raise self._mismatch(what, value, f"its manifest says {manifest[what]}")
         return loaded
+
+    def _mismatch(self, what: str, value: object, but: str) -> IndexMismatch:
+        return IndexMismatch(f"the index of run {self.name!r} has {what} {value} but {but}; run `make build-index`")
 
 
 def publish(
@@ -149,7 +168,7 @@ def publish(
 
     Raises:
         BadConfig: the name cannot be a run's name, or a fact is missing.
-        BundleError: another process is publishing this name.
+        BundleError: another process is publishing this name, or the disk is full.
     """
     _check_name(name)
     if "dataset" not in facts:
@@ -162,9 +181,9 @@ def publish(
         for leftover in (new, atomic.aside(target)):  # of a kill between exchange and rotation: a run to be kept
             if target.exists() and (leftover / MANIFEST).exists():
                 _rotate(leftover, target, keep)
-        _emptied(new)
-        write(new)
-        write_manifest(new, {**facts, "towers": towers_digest(new)})
+        with atomic.fresh(new):
+            write(new)
+            write_manifest(new, {**facts, "towers": towers_digest(new)})
         former = atomic.put_in_place(new, target)
         if former is not None:
             _rotate(former, target, keep)
@@ -182,7 +201,7 @@ def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) ->
         facts: entries for `index/manifest.json`, such as options and measured recall.
 
     Raises:
-        BundleError: another process is publishing an index for this run.
+        BundleError: another process is publishing an index for this run, or the disk is full.
     """
     own = {
         "backend": f"{type(index).__module__}.{type(index).__qualname__}",
@@ -192,9 +211,9 @@ def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) ->
         "towers": bundle.towers,
     }
     with atomic.only_one(bundle.directory / ".lock", f"publishing an index for run {bundle.name!r}"):
-        new = _emptied(bundle.directory / ".index.publishing")
-        index.save(new, shared=bundle.item_vectors())
-        write_manifest(new, {**facts, **own})
+        with atomic.fresh(bundle.directory / ".index.publishing") as new:
+            index.save(new, shared=bundle.item_vectors())
+            write_manifest(new, {**facts, **own})
         former = atomic.put_in_place(new, bundle.directory / "index")
         if former is not None:
             shutil.rmtree(former)
@@ -249,14 +268,6 @@ def _find(run: str | Path, runs_dir: Path) -> Path:
         raise BundleError(f"{path} does not lead to a run; name one of {', '.join(known[:5])} with --run")
     near = difflib.get_close_matches(path.name, known, n=3, cutoff=0.0)
     raise BundleError(f"no run {path.name!r} in {path.parent}/; nearest: {', '.join(near)}")
-
-
-def _emptied(directory: Path) -> Path:
-    """An empty directory; what a killed process left in it goes."""
-    if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir()
-    return directory
 
 
 def _rotate(former: Path, target: Path, keep: int) -> None:

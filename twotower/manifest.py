@@ -29,8 +29,10 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest = dict(json.loads(path.read_text()))
         found = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} is damaged ({error}); make {directory.name} again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(
+            f"{path} is damaged ({type(error).__name__}: {error}); make {directory.name} again"
+        ) from error
     if found != FORMAT:
         raise BundleError(f"{path} has format {found}, this version of twotower reads {FORMAT}; train again with it")
     if manifest.pop("sha256", None) != atomic.sha256_of_json(manifest):
@@ -39,9 +41,13 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def write_manifest(directory: Path, facts: Mapping[str, Any]) -> None:
-    """Describes every file, then forces all of it to the disk."""
+    """Describes every file, then forces all of it to the disk.
+
+    Raises:
+        BundleError: a file was written in part only.
+    """
     files = {
-        path.relative_to(directory).as_posix(): {"size": path.stat().st_size, "sha256": atomic.sha256_of(path)}
+        path.relative_to(directory).as_posix(): atomic.described(path)
         for path in sorted(directory.rglob("*"))
         if path.is_file() and path.relative_to(directory).parts[0] not in UNCOVERED
     }

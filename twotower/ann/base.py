@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from twotower.ann.changes import Changes, find_remaining, with_added
-from twotower.ann.files import check_files, read_facts, write_facts
+from twotower.ann.files import check_files, checked_shared, read_facts, write_facts
 from twotower.ann.native import pair_scores_of
 from twotower.ann.vectors import checked_catalogue, checked_metric, checked_queries, is_unit, same_rows, unit, unit_rows
-from twotower.errors import BadConfig, BadInput, BundleError, IndexMismatch, NotFitted
+from twotower.errors import BadConfig, BadInput, NotFitted
 from twotower.protocols import Metric
 from twotower.topk import rescore
 from twotower.types import Array, Bools, Floats, Ids, TopK
@@ -202,11 +202,13 @@ class IndexBase(ABC):
                 they are not written again. Shape [N, D].
         """
         self._write(directory)
-        if self._vectors is not None and (shared is None or not same_rows(self._vectors, shared)):
-            np.save(directory / VECTORS, self._vectors)
+        kept = self._vectors
+        borrowed = kept is not None and shared is not None and same_rows(kept, shared)
+        if kept is not None and not borrowed:
+            np.save(directory / VECTORS, kept)
         self._changes.save(directory)
         facts = {"count": self._count, "dim": self.dim, "needs_vectors": self.needs_vectors}
-        write_facts(directory, {"options": self.options(), **facts})
+        write_facts(directory, type(self), {"options": self.options(), **facts}, kept if borrowed else None)
 
     @classmethod
     def load(
@@ -222,16 +224,19 @@ class IndexBase(ABC):
 
         Raises:
             BundleError: a file is missing or damaged; no native loader has seen it then.
-            IndexMismatch: the vectors are not those that the index was built from.
+            IndexMismatch: another class saved it, or the vectors are not those that the index was built from.
         """
-        facts = read_facts(directory)
+        facts = read_facts(directory, cls)
         if check:
             check_files(directory, facts)
         index = cls(**facts["options"])
         index._count, index.dim = int(facts["count"]), int(facts["dim"])
         index._changes = Changes.load(directory)
         if facts["needs_vectors"]:
-            index._vectors = index._loaded_vectors(directory, shared, memory_map)
+            if VECTORS in facts["files"]:
+                index._vectors = np.load(directory / VECTORS, mmap_mode="r" if memory_map else None, allow_pickle=False)
+            else:
+                index._vectors = checked_shared(directory, facts, shared, by_digest=check)
         index._read(directory, memory_map)
         return index
 
@@ -280,16 +285,3 @@ class IndexBase(ABC):
         if fresh.shape[1] != self.dim:
             raise BadInput(f"new vectors must have shape [M, {self.dim}], got {fresh.shape}")
         return self._comparable(fresh)
-
-    def _loaded_vectors(self, directory: Path, shared: Floats | None, memory_map: bool) -> Array:
-        own, vectors = directory / VECTORS, shared
-        if own.exists():
-            vectors = np.load(own, mmap_mode="r" if memory_map else None, allow_pickle=False)
-        if vectors is None:
-            raise BundleError(f"{directory}: the index was saved without its vectors; give them to load as `shared`")
-        if vectors.shape != (self._count, self.dim):
-            raise IndexMismatch(
-                f"{directory}: the index holds vectors of shape {(self._count, self.dim)}, given were {vectors.shape}; "
-                "build the index again"
-            )
-        return vectors

@@ -11,7 +11,7 @@ import numpy as np
 from twotower.ann.base import IndexBase, Progress
 from twotower.ann.cells import cells_for, sample
 from twotower.ann.native import FAISS_METRICS, higher_is_better
-from twotower.errors import BadConfig, BadInput
+from twotower.errors import BadConfig, BadInput, BundleError
 from twotower.topk import rescore
 from twotower.types import Array, Floats, TopK
 
@@ -156,10 +156,16 @@ class FaissIndex(IndexBase):
         return inner
 
     def _write(self, directory: Path) -> None:
-        faiss.write_index(self._index, str(directory / _FILE))
+        with (directory / _FILE).open(
+            "wb"
+        ) as file:  # faiss's own writer says nothing when a full disk cuts the end off
+            faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))
 
     def _read(self, directory: Path, memory_map: bool) -> None:
         self._index = faiss.read_index(str(directory / _FILE), faiss.IO_FLAG_MMAP_IFC if memory_map else 0)
+        found, said = (self._index.ntotal, self._index.d), (self._count, self.dim)
+        if found != said:
+            raise BundleError(f"{directory / _FILE} holds vectors of shape {found}, saved were {said}; build it again")
 
 
 @contextmanager

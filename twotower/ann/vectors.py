@@ -1,5 +1,7 @@
 """Checks, unit length and pair scores of vectors: the arithmetic that every index and its measurement share."""
 
+import hashlib
+
 import numpy as np
 
 from twotower.errors import BadConfig, BadInput
@@ -71,6 +73,14 @@ def same_rows(a: Array, b: Array) -> bool:
         return False
     starts = range(0, len(a), _CHECK_ROWS)
     return all(np.array_equal(a[i : i + _CHECK_ROWS], b[i : i + _CHECK_ROWS]) for i in starts)
+
+
+def digest_of_rows(vectors: Array) -> str:
+    """SHA-256 of shape, dtype and numbers of a matrix; read block by block."""
+    digest = hashlib.sha256(f"{vectors.shape} {vectors.dtype}".encode())
+    for start in range(0, len(vectors), _CHECK_ROWS):
+        digest.update(np.ascontiguousarray(vectors[start : start + _CHECK_ROWS]).data)
+    return digest.hexdigest()
 
 
 def unit_rows(vectors: Floats) -> Floats:
