@@ -93,6 +93,19 @@ def test_rescore_sorts_candidates_by_new_score_then_id(data):
     assert pairs(found) == [best + [(NO_ITEM, -np.inf)] * (k - len(best))]
 
 
+@given(
+    hnp.arrays(np.float32, (3, 40), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    st.integers(0, 99),
+)
+def test_rescore_orders_floats_of_any_size_and_sign_under_ids_of_any_size(scores, seed):
+    rng = np.random.default_rng(seed)
+    items = np.stack([rng.choice(2**32 - 2, 40, replace=False) for _ in scores])
+    found = rescore(TopK(items, np.zeros_like(scores)), scores, 40)
+    order = np.lexsort((items, -scores), axis=1)
+    np.testing.assert_array_equal(found.items, np.take_along_axis(items, order, 1))
+    np.testing.assert_array_equal(found.scores, np.take_along_axis(scores, order, 1))
+
+
 def test_rescore_refuses_nan_of_a_real_candidate_but_not_of_padding():
     candidates = TopK(np.array([[4, NO_ITEM]]), np.array([[1.0, -np.inf]], np.float32))
     assert rescore(candidates, np.array([[0.5, np.nan]], np.float32), 2).items.tolist() == [[4, NO_ITEM]]

