@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from twotower import evaluate, train
+from twotower.build_index import build_index
 from twotower.bundle import Bundle
 from twotower.config import instantiate
 from twotower.metrics.ranking import average_precision
@@ -95,6 +96,79 @@ def test_ranknet_on_everything_is_asked_where_nothing_trained_the_towers_or_when
     assert gold not in models(report_of(place, "single"))
     command("run=joint", "gold=true")
     assert gold in models(report_of(place, "joint"))
+
+
+@pytest.fixture
+def indexed(place):
+    """Gives run `joint` an index, and takes it away again."""
+
+    def give(**options):
+        return build_index(options, "joint", place / "runs", recall_at=(10,), min_recall=0.0, n_queries=20)
+
+    yield give
+    shutil.rmtree(place / "runs" / "joint" / "index", ignore_errors=True)
+
+
+def test_an_index_that_may_lose_something_stands_beside_exact_retrieval(command, place, indexed):
+    indexed(_target_="twotower.ann.kmeans.KMeansIndex", cells=4, nprobe=1)
+    status, out, _ = command("run=joint", "eval.baselines=[]")
+    assert status == 0
+    report = report_of(place, "joint")
+    both, exact = "towers + RankNet", "towers + RankNet (exact retrieval)"
+    assert models(report) == ["towers", both, "towers (exact retrieval)", exact]
+    mean = {r["model"]: r["mean"] for r in report["rows"] if (r["metric"], r["k"]) == ("map", 10)}
+    (cost,) = (c for c in report["index_costs"] if c["model"] == both)
+    assert (cost["index"], cost["is_exact"]) == ("KMeansIndex, nprobe 1", False)
+    assert (cost["mean"], cost["exact_mean"]) == (mean[both], mean[exact])
+    assert cost["difference"] == pytest.approx(mean[both] - mean[exact])
+    text = (place / "runs" / "joint" / "report.md").read_text()
+    said = f"index of towers + RankNet: KMeansIndex, nprobe 1; map@10 {mean[both]:.4f}, with exact retrieval"
+    assert said in text
+    assert said in out
+
+
+def test_exact_rows_are_what_the_run_says_without_an_index(command, place, indexed):
+    command("run=joint", "eval.baselines=[]")
+    before = {r["model"]: r["mean"] for r in report_of(place, "joint")["rows"] if r["metric"] == "map" and r["k"] == 10}
+    indexed(_target_="twotower.ann.kmeans.KMeansIndex", cells=4, nprobe=1)
+    command("run=joint", "eval.baselines=[]")
+    after = {r["model"]: r["mean"] for r in report_of(place, "joint")["rows"] if r["metric"] == "map" and r["k"] == 10}
+    for stage, mean in before.items():
+        assert after[f"{stage} (exact retrieval)"] == pytest.approx(mean, abs=1e-9)
+
+
+def test_an_exact_index_costs_nothing_and_the_report_says_so(command, place, indexed):
+    for give, name in ((lambda: None, "none"), (lambda: indexed(_target_="twotower.ann.exact.ExactIndex"), "Exact")):
+        give()
+        _, out, _ = command("run=joint", "eval.baselines=[]")
+        report = report_of(place, "joint")
+        assert models(report) == ["towers", "towers + RankNet"]
+        assert all(c["difference"] == 0 and c["is_exact"] and name in c["index"] for c in report["index_costs"])
+        for text in (out, (place / "runs" / "joint" / "report.md").read_text()):
+            assert "every item is compared, so the index costs nothing" in text
+
+
+def test_further_strategies_are_further_rows(command, place, indexed):
+    indexed(_target_="twotower.ann.kmeans.KMeansIndex", cells=4, nprobe=4)
+    command("run=joint", "eval.baselines=[]", "strategies=[direct,pseudo,cluster]")
+    names = models(report_of(place, "joint"))
+    for stage in ("towers", "towers + RankNet"):
+        assert {stage, f"{stage} (pseudo)", f"{stage} (cluster)", f"{stage} (exact retrieval)"} <= set(names)
+    assert len(names) == 8
+
+
+@pytest.mark.parametrize(
+    ("strategies", "says"),
+    [
+        ("[direkt]", "strategy 'direkt': choose one of direct, pseudo, cluster; did you mean direct?"),
+        ("[cluster]", "ExactIndex has none; run `make build-index INDEX=kmeans`"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_said_in_one_line(command, strategies, says):
+    status, _, err = command("run=joint", "eval.baselines=[]", f"strategies={strategies}")
+    assert status == 1
+    assert says in err
+    assert err.count("\n") == 1
 
 
 def test_several_runs_stand_side_by_side_in_the_first_ones_report(command, place):

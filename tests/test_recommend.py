@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from twotower.build_index import build_index
 from twotower.bundle import Bundle
+from twotower.errors import BadConfig
 from twotower.recommend import main
+from twotower.serve.served_run import ServedRun, ServeOptions
 
 
 @pytest.fixture
@@ -138,6 +141,44 @@ def test_gold_standard_says_what_retrieval_lost(command):
     assert "5 of 5 are in the list" in command("--user", "u3", "--k", "5", "--candidates", "60", "--gold")[1]
 
 
+def test_candidates_are_found_the_way_that_is_asked_for(command):
+    build_index({"_target_": "twotower.ann.kmeans.KMeansIndex", "cells": 6}, "small", min_recall=0.0, n_queries=8)
+    everything = ("--user", "u3", "--json", "--k", "60", "--candidates", "60")
+    wanted = items_of(command(*everything)[1])
+    for strategy in ("direct", "pseudo", "cluster"):  # with room for everything all find the same, in RankNet's order
+        assert items_of(command(*everything, "--strategy", strategy)[1]) == wanted
+    few = [json.loads(command("--user", "u3", "--json", "--strategy", s)[1])["items"] for s in ("direct", "pseudo")]
+    scores = [{place["item"]: place["retrieval_score"] for place in places} for places in few]
+    common = set(scores[0]) & set(scores[1])
+    assert common
+    assert all(scores[0][item] != scores[1][item] for item in common)  # another vector asked
+
+
+def test_a_strategy_that_is_the_runs_own_can_be_left_again(small_run):
+    served = ServedRun.open("small", small_run.runs_dir)
+    pseudo = served.under(strategy="pseudo")
+    assert pseudo.recommender.retriever is not served.direct
+    assert pseudo.under(strategy="direct").recommender.retriever is served.direct
+
+
+def test_an_answer_without_explanation_searches_once(small_run, monkeypatch):
+    served = ServedRun.open("small", small_run.runs_dir)
+    index, asked = served.direct.index, []
+    search = type(index).search
+
+    def counted(self, vectors, k):
+        asked.append(k)
+        return search(self, vectors, k)
+
+    monkeypatch.setattr(type(index), "search", counted)
+    short = served.answer("u3", k=5)
+    assert len(asked) == 1
+    long = served.answer("u3", k=5, explain=True)
+    assert len(asked) == 3
+    assert [place.item for place in short.items] == [place.item for place in long.items]
+    assert short.explanation is None
+
+
 def test_run_is_chosen_by_name_or_path(command, small_run):
     assert command("--user", "u3", "--run", "small")[0] == 0
     assert command("--user", "u3", "--run", str(small_run.runs_dir / "small"))[0] == 0
@@ -152,6 +193,8 @@ def test_run_is_chosen_by_name_or_path(command, small_run):
         (["--where", "prise<=1"], "BadConfig: rule 'prise<=1': no column 'prise'; did you mean price?"),
         (["--k", "0"], "BadInput: k must be at least 1"),
         (["--candidates", "0"], "BadConfig: n_candidates must be at least 1"),
+        (["--strategy", "pseud"], "BadConfig: strategy 'pseud': choose one of direct, pseudo, cluster; did you mean"),
+        (["--strategy", "cluster"], "BadConfig: strategy 'cluster' needs an index with cells, and ExactIndex has none"),
     ],
 )
 def test_error_is_one_line_and_status_one(command, arguments, says):
@@ -183,3 +226,12 @@ def test_first_run_is_asked_for_without_a_traceback(tmp_path):
     )
     assert run.returncode == 1
     assert run.stderr == "BundleError: no run in runs/: type `python -m twotower.train` first\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"recent": 0}, "recent must be at least 1, got 0"), ({"n_cells": -1}, "n_cells must be at least 1, got -1")],
+)
+def test_serve_options_that_make_no_sense_are_refused(options, says):
+    with pytest.raises(BadConfig, match=says):
+        ServeOptions(**options)

@@ -14,7 +14,12 @@ from twotower.errors import BadConfig, BundleError
 if TYPE_CHECKING:
     from twotower.data.split import Split
     from twotower.evaluation.benchmark import Contender
+    from twotower.evaluation.index_cost import IndexUse
     from twotower.evaluation.report import Report
+    from twotower.retrieval.retriever import Retriever
+    from twotower.serve.served_run import ServedRun
+
+_EXACTLY = " (exact retrieval)"
 
 USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
 
@@ -28,6 +33,7 @@ the table and writes report.md, report.json and figures/ into the run.
   eval.max_trials=12            settings tried for each baseline
   n_candidates=500              items that RankNet orders
   gold=true                     also RankNet over the whole catalogue
+  strategies=[direct,pseudo]    further ways to find candidates: pseudo, cluster; direct is always examined
 
 All settings: conf/evaluate.yaml and conf/eval/default.yaml"""
 
@@ -42,8 +48,11 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
     bundles = [Bundle.open(name, settings["runs_dir"]) for name in names]
     split = _common_split(bundles)
     contenders: dict[str, Contender] = {}
+    uses: dict[str, IndexUse] = {}
     for bundle in bundles:
-        contenders |= _stages(bundle, settings, prefix=f"{bundle.name}: " if len(bundles) > 1 else "")
+        stages, indexed = _stages(bundle, settings, prefix=f"{bundle.name}: " if len(bundles) > 1 else "")
+        contenders |= stages
+        uses |= indexed
     contenders |= _baselines(settings["eval"])
     options = {k: v for k, v in settings["eval"].items() if k not in ("baselines", "max_trials", "baseline")}
     baseline = settings["eval"]["baseline"] if settings["eval"]["baseline"] in contenders else None
@@ -53,12 +62,13 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
         baseline=baseline,
         config={"evaluate": dict(settings), "runs": {b.name: b.config() for b in bundles}},
         say=print,
+        index_uses=uses,
         **options,
     )
-    written = write_report(report, bundles[0].directory)
+    write_report(report, bundles[0].directory)
     print()
     print_report(report)
-    print(f"\nreport: {written[0]}")
+    print(f"\nreport: {bundles[0].directory / 'report.md'}")
     return report
 
 
@@ -87,24 +97,61 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
     return split
 
 
-def _stages(bundle: Bundle, settings: Mapping[str, Any], *, prefix: str) -> "dict[str, Contender]":
-    """The first stage alone, both stages, and where wanted RankNet over everything, each over the run's own index."""
+def _stages(
+    bundle: Bundle, settings: Mapping[str, Any], *, prefix: str
+) -> "tuple[dict[str, Contender], dict[str, IndexUse]]":
+    """The first stage alone, both stages, RankNet over everything where wanted, and how they use the run's index.
+
+    Where the index may lose something, the same two stages over exact retrieval stand beside them.
+    """
     from twotower.evaluation.benchmark import Fitted
+    from twotower.evaluation.index_cost import IndexUse
     from twotower.recommender import GoldStandard, TwoStageRecommender
     from twotower.serve.served_run import ServedRun
 
-    served = ServedRun.open(bundle.directory).recommender
-    n, popularity = int(settings["n_candidates"]), served.popularity
-    towers = TwoStageRecommender(served.retriever, n_candidates=1, popularity=popularity)
-    both = TwoStageRecommender(served.retriever, served.ranker, n_candidates=n, popularity=popularity)
+    served = ServedRun.open(bundle.directory)
+    n, popularity = int(settings["n_candidates"]), served.recommender.popularity
     seconds = float(bundle.manifest["train_seconds"])
-    stages: dict[str, Contender] = {
-        f"{prefix}towers": Fitted(towers, {"run": bundle.name}, None, seconds),
-        f"{prefix}towers + RankNet": Fitted(both, {"run": bundle.name, "n_candidates": n}, None, seconds),
-    }
-    if _wants_gold(bundle, settings["gold"]):
-        stages[f"{prefix}RankNet on everything"] = Fitted(GoldStandard(both), {"run": bundle.name}, None, seconds)
-    return stages
+    stages: dict[str, Contender] = {}
+    uses: dict[str, IndexUse] = {}
+    for name, retriever in _first_stages(served, settings["strategies"]).items():
+        towers = TwoStageRecommender(retriever, n_candidates=1, popularity=popularity)
+        both = TwoStageRecommender(retriever, served.recommender.ranker, n_candidates=n, popularity=popularity)
+        facts = {"run": bundle.name, "index": _in_words(served, retriever)}
+        stages[f"{prefix}towers{name}"] = Fitted(towers, facts, None, seconds)
+        stages[f"{prefix}towers + RankNet{name}"] = Fitted(both, {**facts, "n_candidates": n}, None, seconds)
+        if not name and _wants_gold(bundle, settings["gold"]):
+            gold = Fitted(GoldStandard(both), {"run": bundle.name}, None, seconds)
+            stages[f"{prefix}RankNet on everything"] = gold
+    index = _in_words(served, served.direct)
+    for stage in ("towers", "towers + RankNet"):
+        exact = f"{prefix}{stage}{_EXACTLY}"
+        uses[f"{prefix}{stage}"] = IndexUse(index, exact if exact in stages else None)
+    return stages, uses
+
+
+def _first_stages(served: "ServedRun", strategies: Sequence[str]) -> "dict[str, Retriever]":
+    """What is added to a contender's name, to its first stage.
+
+    Raises:
+        BadConfig: an unknown strategy, or one that does not suit the index.
+    """
+    found = {"": served.direct}
+    for strategy in strategies:
+        if strategy != "direct":
+            found[f" ({strategy})"] = served.under(strategy=strategy).recommender.retriever
+    if not served.direct.index.exact:
+        found[_EXACTLY] = served.direct.exactly()
+    return found
+
+
+def _in_words(served: "ServedRun", retriever: "Retriever") -> str:
+    """The index and what it does per query, such as `FaissIndex, nprobe 64`."""
+    index = retriever.index
+    effort = getattr(index, "effort", None)
+    if not served.has_index:
+        return "none"
+    return type(index).__name__ + (f", {effort} {getattr(index, effort)}" if effort else "")
 
 
 def _wants_gold(bundle: Bundle, gold: bool | str) -> bool:

@@ -35,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     command.add_argument("--where", action="append", metavar="RULE", help="catalogue rule; repeat it to join by and")
     command.add_argument("--candidates", type=int, metavar="N", help="retrieved items that are ranked (default: 500)")
+    command.add_argument("--strategy", metavar="NAME", help="how candidates are found: direct, pseudo or cluster "
+                         "(default: direct)")  # fmt: skip
     seen = command.add_mutually_exclusive_group()
     seen.add_argument("--exclude-seen", dest="exclude_seen", action="store_true", default=None,
                       help="leave out what the user has touched (default)")  # fmt: skip
@@ -55,7 +57,12 @@ def _run(options: argparse.Namespace) -> None:
     from twotower.serve.served_run import ServedRun
 
     served = ServedRun.open(options.run, options.runs_dir)
-    changes = {"where": options.where, "n_candidates": options.candidates, "exclude_seen": options.exclude_seen}
+    changes = {
+        "where": options.where,
+        "n_candidates": options.candidates,
+        "exclude_seen": options.exclude_seen,
+        "strategy": options.strategy,
+    }
     served = served.under(**{name: value for name, value in changes.items() if value is not None})
     history = [item.strip() for item in options.history.split(",") if item.strip()]
     answer = served.answer(options.user, history, options.k, explain=options.explain, gold=options.gold)

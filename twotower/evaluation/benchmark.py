@@ -12,6 +12,7 @@ import numpy as np
 from twotower.data.split import Holdout, Split
 from twotower.errors import BadConfig
 from twotower.evaluation.environment import machine, peak_memory_bytes, versions
+from twotower.evaluation.index_cost import IndexUse, index_costs
 from twotower.evaluation.report import ModelFacts, Report, Row
 from twotower.evaluation.runner import BLOCK, DEFAULT_KS, Evaluation, evaluate, parse_metric
 from twotower.evaluation.tuning import Build, Options, Say, Search, Tuned, fit_final, tune
@@ -84,6 +85,7 @@ def benchmark(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     say: Say | None = None,
+    index_uses: Mapping[str, IndexUse] | None = None,
 ) -> Report:
     """Examines all contenders on the test.
 
@@ -99,6 +101,7 @@ def benchmark(
         seed: of both.
         config: the run's options, kept in the report.
         say: told when each contender is done.
+        index_uses: contenders that ask an index, which are compared with exact retrieval by the primary metric.
 
     Raises:
         BadConfig: no contender, or a baseline that is none of them.
@@ -115,6 +118,7 @@ def benchmark(
         if say:
             say(_progress(facts, found[name], primary, f"{len(models)}/{len(contenders)}"))
     rows = compare(found, baseline=baseline, resamples=resamples, level=level, seed=seed)
+    costs = index_costs(found, index_uses or {}, metric=primary, resamples=resamples, level=level, seed=seed)
     return Report(
         dataset=_dataset_facts(split),
         split=_split_facts(split),
@@ -132,6 +136,7 @@ def benchmark(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_seconds=time.perf_counter() - started,
         peak_memory_bytes=peak_memory_bytes(),
+        index_costs=costs,
     )
 
 

@@ -68,6 +68,40 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexCost:
+    """What one contender loses because it asks an approximate index.
+
+    Attributes:
+        model: the contender.
+        index: the index in words.
+        is_exact: the index loses nothing; then nothing is compared and the difference is 0.
+        metric: e.g. "map@10".
+        mean: with the index.
+        exact_mean: with exact retrieval.
+        difference: the first minus the second.
+        low: lower end of the bootstrap interval of the difference.
+        high: upper end.
+        p_value: of "no difference" (paired permutation test, two-sided); None if the index is exact.
+    """
+
+    model: str
+    index: str
+    is_exact: bool
+    metric: str
+    mean: float
+    exact_mean: float
+    difference: float
+    low: float
+    high: float
+    p_value: float | None
+
+    @property
+    def relative(self) -> float | None:
+        """The difference as a share of what exact retrieval reaches; None if that is nothing."""
+        return self.difference / self.exact_mean if self.exact_mean > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything needed to read, repeat and doubt a benchmark; only text, numbers, lists and maps.
 
@@ -88,6 +122,7 @@ class Report:
         created: when it ended, ISO 8601 UTC.
         wall_seconds: all of it.
         peak_memory_bytes: of the process.
+        index_costs: of the contenders that ask an index.
     """
 
     dataset: Mapping[str, Any]
@@ -106,6 +141,7 @@ class Report:
     created: str
     wall_seconds: float
     peak_memory_bytes: int
+    index_costs: tuple[IndexCost, ...] = ()
 
     def row(self, model: str, metric: str) -> Row:
         """One row, e.g. `report.row("als", "map@10")`."""
@@ -139,4 +175,5 @@ class Report:
             raise BadInput(f"this report is not of format {FORMAT}; run the evaluation again")
         models = tuple(ModelFacts(**{**m, "trials": tuple(m["trials"])}) for m in facts.pop("models"))
         rows = tuple(Row(**row) for row in facts.pop("rows"))
-        return cls(**{**facts, "ks": tuple(facts["ks"])}, models=models, rows=rows)
+        costs = tuple(IndexCost(**cost) for cost in facts.pop("index_costs", ()))
+        return cls(**{**facts, "ks": tuple(facts["ks"])}, models=models, rows=rows, index_costs=costs)

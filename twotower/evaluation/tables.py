@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from twotower.evaluation.report import ModelFacts, Report, Row
+from twotower.evaluation.report import IndexCost, ModelFacts, Report, Row
 
 MEANING = {
     "map": "mean average precision, divisor min(k, relevant items)",
@@ -38,7 +38,21 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
         f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
         f"full catalogue of {report.dataset['items']:,}, known positives excluded"
     )
-    (file or sys.stdout).write(f"{conditions}\n\n{text_table(report)}\n")
+    costs = [index_cost_line(report, cost) for cost in report.index_costs]
+    lines = [conditions, "", text_table(report), *([""] if costs else []), *costs]
+    (file or sys.stdout).write("\n".join(lines) + "\n")
+
+
+def index_cost_line(report: Report, cost: IndexCost) -> str:
+    """What the index costs a contender, in one line."""
+    told = f"index of {cost.model}: {cost.index}; {cost.metric} {cost.mean:.4f}"
+    if cost.is_exact:
+        return f"{told}, which is that of exact retrieval: every item is compared, so the index costs nothing"
+    share = "" if cost.relative is None else f"{cost.relative:+.2%}, "
+    return (
+        f"{told}, with exact retrieval {cost.exact_mean:.4f}: {share}difference {cost.difference:+.5f} "
+        f"({report.level:.0%} interval {cost.low:+.5f} to {cost.high:+.5f}, p {cost.p_value:.4f})"
+    )
 
 
 def markdown(report: Report) -> str:
@@ -51,6 +65,9 @@ def markdown(report: Report) -> str:
         f"({report.resamples:,} resamples). {_test_note(report)}",
         _primary_table(report),
     ]
+    if report.index_costs:
+        lines = "\n".join(f"- {index_cost_line(report, cost)}" for cost in report.index_costs)
+        parts += ["## What the index costs", lines]
     for metric in report.metrics:
         parts += [f"## {metric}@k", _meaning(metric), _metric_table(report, metric)]
     parts += [

@@ -69,6 +69,27 @@ class RankNetRanker:
         blocks = np.array_split(np.arange(len(queries)), -(-len(queries) // size))
         return np.concatenate([self._block(states, rows, candidates) for rows in blocks])
 
+    @torch.inference_mode()
+    def scores_of(self, queries: Queries, vectors: Tensor, wide: Tensor) -> Floats:
+        """RankNet's logits of anything that has an item's parts, the same for every query.
+
+        Args:
+            queries: who is asked for. B of them.
+            vectors: unit vectors. Shape [C, D].
+            wide: shares of the wide part. Shape [C].
+
+        Returns:
+            Shape [B, C].
+        """
+        states = self.encoder.encode(queries)
+        size = max(1, PAIRS // max(1, len(vectors)))
+        blocks = [np.empty((0, len(vectors)), np.float32)]
+        for start in range(0, len(queries), size):
+            rows = slice(start, start + size)
+            logits = self.rank_net(states.vectors[rows], vectors[None], states.wide[rows, None] + wide)
+            blocks.append(logits.float().cpu().numpy())
+        return np.concatenate(blocks)
+
     def _block(self, states: States, rows: np.ndarray, candidates: TopK) -> Floats:
         device = states.vectors.device
         items = torch.as_tensor(np.maximum(candidates.items[rows], 0), device=device)

@@ -10,10 +10,12 @@ import numpy as np
 from twotower.bundle import LATEST, Bundle
 from twotower.config import instantiate
 from twotower.data.serving import ServingFiles
+from twotower.errors import BadConfig
 from twotower.filters import lifetime_masks, rule_masks
 from twotower.protocols import Ranker
 from twotower.recommender import How, Trace, TwoStageRecommender
 from twotower.retrieval.retriever import Retriever
+from twotower.serve.strategies import checked_strategy, retriever_for
 from twotower.types import NO_ITEM, UNKNOWN_USER, Ids, Queries, Ragged, TopK
 
 SHOWN_FEATURES = 4
@@ -29,6 +31,10 @@ class ServeOptions:
         only_available: whether items that are sold or not listed yet are left out, where lifetimes are known.
         where: catalogue rules such as `price<=15000`; an item must meet all.
         at: the moment of asking, seconds since the epoch; None: that of the newest event.
+        strategy: how candidates are found: direct (ask the index with the user's vector), pseudo (with the mean of the
+            vectors of the history's items) or cluster (RankNet chooses cells of the index).
+        recent: newest events that pseudo reads.
+        n_cells: cells that share the candidates of cluster; None: a sixteenth of them, at least 16.
     """
 
     n_candidates: int = 500
@@ -36,6 +42,21 @@ class ServeOptions:
     only_available: bool = True
     where: Sequence[str] = ()
     at: int | None = None
+    strategy: str = "direct"
+    recent: int = 100
+    n_cells: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant.
+
+        Raises:
+            BadConfig: an unknown strategy, or fewer than one event or cell.
+        """
+        checked_strategy(self.strategy)
+        for name in ("recent", "n_cells"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadConfig(f"{name} must be at least 1, got {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +129,7 @@ class ServedRun:
         recommender: both stages under the rules of `options`.
         options: how lists are made.
         has_index: False if item vectors are compared one by one because no index was built.
+        direct: first stage that asks the index with the user's vector, whatever the strategy of `options`.
     """
 
     name: str
@@ -115,6 +137,7 @@ class ServedRun:
     recommender: TwoStageRecommender
     options: ServeOptions
     has_index: bool
+    direct: Retriever
 
     @classmethod
     def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs") -> Self:
@@ -132,16 +155,17 @@ class ServedRun:
         options = instantiate(chosen) if chosen else ServeOptions()
         if bundle.replaced():
             return cls.open(run, runs_dir)
-        return cls(bundle.name, files, _stages(files, retriever, exact.ranker, options), options, index is not None)
+        stages = _stages(files, retriever, exact.ranker, options)
+        return cls(bundle.name, files, stages, options, index is not None, retriever)
 
     def under(self, **changes: Any) -> Self:
         """The same run with other `ServeOptions`.
 
         Raises:
-            BadConfig: a catalogue rule does not fit the catalogue.
+            BadConfig: a catalogue rule does not fit the catalogue, or the index does not suit the strategy.
         """
         options = replace(self.options, **changes)
-        stages = _stages(self.files, self.recommender.retriever, self.recommender.ranker, options)
+        stages = _stages(self.files, self.direct, self.recommender.ranker, options)
         return replace(self, recommender=stages, options=options)
 
     def query(self, user: Any = None, history: Sequence[Any] = ()) -> Queries:
@@ -172,7 +196,7 @@ class ServedRun:
             BadInput: k < 1.
         """
         query = self.query(user, history)
-        trace = self.recommender.trace(query, k)
+        trace = self.recommender.trace(query, k, unfiltered=explain)
         past = query.histories[0] if explain else np.empty(0, np.int64)
         best = self.recommender.gold_standard(query, k).items[0] if gold else None
         return Answer(
@@ -188,10 +212,10 @@ class ServedRun:
         item = int(trace.top.items[0, place])
         reasons = self.recommender.because(item, past) if len(past) else []
         shown = self.files.catalogue.describe(item)
-        shown.pop(self.files.title or "", None)
+        title = str(shown.pop(self.files.title or "", "")) or None
         return Recommended(
             self._id(item),
-            self._title(item),
+            title,
             dict(list(shown.items())[:SHOWN_FEATURES]),
             float(trace.candidates.scores[0, trace.candidates.items[0] == item][0]),
             float(trace.top.scores[0, place]),
@@ -214,8 +238,9 @@ def _stages(
     rules = rule_masks(options.where, files.catalogue)
     if options.only_available:
         rules |= lifetime_masks(files.lifetimes, files.at if options.at is None else options.at)
+    chosen = retriever_for(options.strategy, retriever, ranker, recent=options.recent, n_cells=options.n_cells)
     return TwoStageRecommender(
-        retriever, ranker, n_candidates=options.n_candidates, rules=rules, popularity=files.popularity
+        chosen, ranker, n_candidates=options.n_candidates, rules=rules, popularity=files.popularity
     )
 
 
@@ -225,4 +250,5 @@ def _filled(found: TopK) -> int:
 
 def _explanation(trace: Trace) -> Explanation:
     removed = {rule: int(counts[0]) for rule, counts in trace.removed.items()}
-    return Explanation(_filled(trace.retrieved), removed, _filled(trace.candidates))
+    retrieved = 0 if trace.retrieved is None else _filled(trace.retrieved)
+    return Explanation(retrieved, removed, _filled(trace.candidates))

@@ -1,0 +1,66 @@
+"""What an approximate index costs: the same stages with it and with exact retrieval, compared user by user."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from twotower.errors import BadConfig
+from twotower.evaluation.report import IndexCost
+from twotower.evaluation.runner import Evaluation
+from twotower.metrics.bootstrap import bootstrap_intervals, permutation_test
+
+
+@dataclass(frozen=True, slots=True)
+class IndexUse:
+    """That a contender asks an index.
+
+    Attributes:
+        index: the index in words.
+        exact: the contender that does the same with exact retrieval; None if the index is exact itself.
+    """
+
+    index: str
+    exact: str | None
+
+
+def index_costs(
+    found: Mapping[str, Evaluation],
+    uses: Mapping[str, IndexUse],
+    *,
+    metric: str,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> tuple[IndexCost, ...]:
+    """The cost of the index for every contender that uses one; 0 where the index is exact.
+
+    Args:
+        found: evaluations by contender, all over the same users.
+        uses: contender to how it uses an index.
+        metric: what to compare, e.g. "map@10".
+        resamples: of bootstrap and permutation test.
+        level: of the interval.
+        seed: of both.
+
+    Raises:
+        BadConfig: a contender was not examined.
+    """
+    costs = []
+    for model, use in uses.items():
+        _check(found, model, use)
+        mean = found[model].mean(metric)
+        if use.exact is None:
+            costs.append(IndexCost(model, use.index, True, metric, mean, mean, 0.0, 0.0, 0.0, None))
+            continue
+        lost = (found[model].per_user[metric] - found[use.exact].per_user[metric])[:, None]  # [B, 1]
+        interval = bootstrap_intervals(lost, resamples=resamples, level=level, seed=seed)
+        p_value = float(permutation_test(lost, resamples=resamples, seed=seed)[0])
+        low, high = float(interval.low[0]), float(interval.high[0])
+        exact = found[use.exact].mean(metric)
+        costs.append(IndexCost(model, use.index, False, metric, mean, exact, mean - exact, low, high, p_value))
+    return tuple(costs)
+
+
+def _check(found: Mapping[str, Evaluation], model: str, use: IndexUse) -> None:
+    for name in (model, use.exact):
+        if name is not None and name not in found:
+            raise BadConfig(f"index_costs: {name!r} must be a contender; there are {', '.join(found)}")
