@@ -149,7 +149,7 @@ def test_whole_lists_are_fetched_only_from_cells_that_may_hold_more():
     scores[3] += 100
     asked = []
     best_of_cells(scanner_of(scores, asked), np.zeros((1, 8), np.float32), 80, 500)
-    assert asked == [(8, 20), (1, 80)]
+    assert asked == [(8, 40), (1, 80)]  # 4 · 80 / 8 of each; 80 of the one whose 40th still counts
 
 
 def test_what_the_cells_do_not_hold_is_padded():

@@ -19,7 +19,7 @@ _LEAST_TRAINED = 512
 _TABLES = 1 << 16
 _LEAST_SPREAD, _FAR = 1e-30, 1e15
 UNWRITTEN = 15
-"""A word of the first part of local codes that no item is given: see `_with_floor`."""
+"""A word of the first part of local codes that no item is given: see `_put_floor`."""
 
 
 class Words(Protocol):
@@ -116,7 +116,8 @@ class LocalWords:
                     tables[some] -= np.square(words - axes[:, :, axis, None])
                 else:
                     tables[some] += words * axes[:, :, axis, None]
-        return _with_floor(tables).reshape(len(cells), -1)
+            _put_floor(tables[some])
+        return tables.reshape(len(cells), -1)
 
     def scanner(self, codes: Array, cells: Cells) -> Scanner:
         """Fast-scan lists. Shape uint8 [N, bytes]."""
@@ -205,15 +206,17 @@ def encoded(vectors: Floats, cells: Cells, rotations: Rotations, words: Words) -
         yield words.encode(rotations.residuals_of_cell(vectors[rows], cell), cell)
 
 
-def _with_floor(tables: Floats) -> Floats:
-    """Puts the unwritten word somewhat below all others. Changes and gives back the tables. Shape [P, parts, 16].
+def _put_floor(tables: Floats) -> None:
+    """Sets the unwritten word somewhat below all others. Shape [P, parts, 16].
 
     Fast scan measures from the least entry of each part in steps of a 255th of the widest part, and drops items at 0.
     """
-    spread = (tables.max(axis=2) - tables.min(axis=2)).max(axis=1)
+    high = low = tables
+    for half in (8, 4, 2, 1):  # a tenth of the time of max and min over so short an axis
+        high, low = np.maximum(high[..., :half], high[..., half:]), np.minimum(low[..., :half], low[..., half:])
+    spread = (high - low).max(axis=(1, 2))
     least = tables[:, 0, :UNWRITTEN].min(axis=1)
     tables[:, 0, UNWRITTEN] = least - np.maximum(spread / 64, _LEAST_SPREAD + 1e-5 * np.abs(least))
-    return tables
 
 
 def _trained(rotated: Floats, parts: int, bits: int, seed: int) -> Any:
