@@ -173,3 +173,16 @@ def test_options_that_make_no_sense_are_refused():
         two_stages(n_candidates=0)
     with pytest.raises(BadInput, match="k must be"):
         two_stages().recommend(KNOWN, 0)
+
+
+def test_removed_items_are_neither_retrieved_nor_popular_nor_ranked_by_the_gold_standard():
+    index = ExactIndex().build(VECTORS)
+    gone = np.unique([*np.argsort(-POPULARITY)[:4], *np.argsort(-WORTH)[:4]])
+    index.remove(gone)
+    stages = TwoStageRecommender(Retriever(MeanEncoder(), index, VECTORS), WorthRanker(), popularity=POPULARITY)
+    nobody = Queries.of(np.array([UNKNOWN_USER]))
+    expected = [i for i in np.argsort(-POPULARITY, kind="stable") if i not in gone][:10]
+    assert stages.recommend(nobody, 10).items[0].tolist() == expected
+    for found in (stages.recommend(KNOWN, N), stages.gold_standard(KNOWN, N)):
+        for row, seen in enumerate(({3, 4}, {50}, {7, 9})):
+            assert {i for i in found.items[row] if i != NO_ITEM} == set(range(N)) - set(gone) - seen

@@ -143,10 +143,20 @@ def test_a_rule_that_does_not_speak_of_every_item_is_refused():
 
 
 def test_exact_retrieval_of_the_same_items_finds_what_a_blinkered_index_misses():
-    index = Blinkered().build(VECTORS)
-    index.remove(np.array([3]))
-    found = Retriever(FixedEncoder(USERS), index, VECTORS).exactly().retrieve(queries([[5]]), 40)
-    assert found.items[0].tolist() == best_left(0, 40, {3, 5}, np.ones(N, np.bool_))
+    index, best = Blinkered().build(VECTORS), best_left(0, 3, set(), np.ones(N, np.bool_))
+    index.remove(np.array(best[:2]))
+    found = Retriever(FixedEncoder(USERS), index, VECTORS).exactly().retrieve(queries([best[2:]]), 40)
+    assert found.items[0].tolist() == best_left(0, 40, set(best), np.ones(N, np.bool_))
+
+
+def test_a_list_of_all_that_was_not_removed_is_not_looked_for_any_further(monkeypatch):
+    index = ExactIndex().build(VECTORS)
+    index.remove(np.arange(50, N))
+    asked, search = [], ExactIndex.search
+    monkeypatch.setattr(ExactIndex, "search", lambda self, v, k: asked.append(k) or search(self, v, k))
+    found = Retriever(FixedEncoder(USERS), index, VECTORS).retrieve(queries([[3]]), 100)
+    assert (found.items[0] != NO_ITEM).sum() == 49  # 50 are left, one of them excluded
+    assert len(asked) == 1
 
 
 class Untouchable:
