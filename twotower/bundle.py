@@ -95,7 +95,7 @@ class Bundle:
             IndexMismatch: the index was built from other towers.
         """
         directory = atomic.standing(self.directory / "index")
-        if not directory.is_dir():
+        if not directory.exists():
             return None
         manifest = read_manifest(directory)
         if not set(manifest) >= _INDEX_FACTS:
