@@ -6,7 +6,7 @@
 # TWOTOWER_DATA names the folder with public data sets; PYTHON and VENV name the interpreter and the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train build-index evaluate recommend test test-all check bench clean
+.PHONY: help install demo train build-index verify-index tune-index evaluate recommend test test-all check bench clean
 
 PYTHON ?= python3.11 python3 python
 VENV ?= .venv
@@ -57,6 +57,12 @@ train: $(READY)  ## train towers and RankNet: DATA= RUN= ARGS=
 
 build-index: $(READY)  ## build the index of a run: RUN= INDEX= ARGS=
 	$(BIN)/python index/build.py $(strip $(index) $(run) $(ARGS))
+
+verify-index: $(READY)  ## recall, speed and weight of a run's index: RUN= ARGS=
+	$(BIN)/python index/verify.py $(strip $(run) $(ARGS))
+
+tune-index: $(READY)  ## fastest index of a wanted recall: RUN= INDEX= ARGS=
+	$(BIN)/python index/tune.py $(strip $(if $(INDEX),'backends=[$(INDEX)]') $(run) $(ARGS))
 
 evaluate: $(READY)  ## compare a run with tuned baselines: RUN= ARGS=
 	$(BIN)/python -m twotower.evaluate $(strip $(run) $(ARGS))

@@ -13,7 +13,7 @@ NO_TORCH = "import sys; from twotower.{module} import main\ntry: main(['--help']
 )
 
 
-@pytest.mark.parametrize("module", ["console", "recommend", "build_index"])
+@pytest.mark.parametrize("module", ["console", "recommend", "build_index", "verify_index", "tune_index"])
 def test_help_does_not_import_torch(module):
     run = subprocess.run([sys.executable, "-c", NO_TORCH.format(module=module)], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -31,7 +31,7 @@ def test_no_command_prints_the_help_and_fails(capsys):
     assert "usage: twotower COMMAND" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("recomend", "recommend"), ("index", "build-index"), ("trian", "train")])
+@pytest.mark.parametrize(("typed", "meant"), [("recomend", "recommend"), ("build", "build-index"), ("trian", "train")])
 def test_unknown_command_is_answered_with_the_nearest(typed, meant, capsys):
     assert main([typed]) == 1
     assert f"did you mean {meant}?" in capsys.readouterr().err

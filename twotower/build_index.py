@@ -23,6 +23,7 @@ Builds the index of a run, measures its recall against exact search, and exchang
 
   run=NAME|PATH       the run; default: the newest in runs/
   index=BACKEND       one of {backends}; options as index.nprobe=64
+  index_file=PATH     a YAML with _target_ and options instead, such as the tuned.yaml of tune_index
   target_recall=0.99  the least effort is chosen that reaches it; null keeps the index's own options
   min_recall=0.95     an index that finds less is not published
   n_queries=1000      user vectors that recall is measured with
@@ -93,8 +94,8 @@ def build_index(
         index = calibrated(index, Yardstick(vectors, calibrating, recall_at, index.metric), target_recall)
     recall = Yardstick(vectors, held_out, recall_at, index.metric).recall(index)
     _refuse_poor(recall, min_recall)
-    facts = {"options": index.options(), "recall": recall, "n_queries": len(held_out), "build_seconds": seconds}
-    publish_index(bundle, index, facts)
+    measured = {"recall": recall, "n_queries": len(held_out), "query_seed": seed, "build_seconds": seconds}
+    publish_index(bundle, index, {"options": index.options(), **measured})
     return Built(bundle.name, type(index).__name__, len(index), seconds, recall, _effort(index))
 
 
@@ -111,6 +112,24 @@ def user_samples(bundle: Bundle, n: int, seed: int) -> tuple[Floats, Floats]:
     drawn = np.random.default_rng(seed).permutation(active)[: 2 * n]
     vectors: Floats = bundle.model().user_vectors(files.queries(drawn))
     return vectors[: len(drawn) // 2], vectors[len(drawn) // 2 :]
+
+
+def options_in(path: Path) -> Mapping[str, Any]:
+    """`_target_` and options of an index from a YAML file of its own.
+
+    Raises:
+        BadConfig: there is no such file, or it is something else.
+    """
+    from omegaconf import OmegaConf
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    try:
+        found = plain(OmegaConf.load(path))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise BadConfig(f"index_file {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, Mapping) or "_target_" not in found:
+        raise BadConfig(f"index_file {path} must hold _target_ and options, as the files of conf/index/ do")
+    return found
 
 
 def _built(options: Mapping[str, Any], vectors: Floats) -> IndexBase:
@@ -150,7 +169,9 @@ def _run(arguments: Sequence[str]) -> None:
     if dashed:
         raise BadConfig(f"{dashed[0]!r}: this command takes KEY=VALUE, e.g. run=NAME; see --help")
     settings = plain(compose(arguments, "build_index"))
-    index = settings.pop("index")
+    index, file = settings.pop("index"), settings.pop("index_file")
+    if file is not None:
+        index = options_in(Path(file))
     built = build_index(index, **settings)
     print(built)
     print(f"now: python -m twotower.recommend --user ID --run {built.run}")

@@ -12,6 +12,8 @@ COMMANDS = {
     "prepare": ("twotower.prepare", "read a source and save it as a prepared data set"),
     "train": ("twotower.train", "train towers and RankNet, publish a run"),
     "build-index": ("twotower.build_index", "build, measure and publish the index of a run"),
+    "verify-index": ("twotower.verify_index", "measure the published index of a run again"),
+    "tune-index": ("twotower.tune_index", "find the fastest index that reaches a wanted recall"),
     "evaluate": ("twotower.evaluate", "compare a run with tuned baselines, write its report"),
     "recommend": ("twotower.recommend", "print the list of one user"),
 }

@@ -22,6 +22,10 @@ CONFIG_OF_COMMAND = {
     "twotower.evaluate": "evaluate",
     "twotower.build_index": "build_index",
     "index/build.py": "build_index",
+    "twotower.verify_index": "verify_index",
+    "index/verify.py": "verify_index",
+    "twotower.tune_index": "tune_index",
+    "index/tune.py": "tune_index",
     "pipelines/prepare.py": "train",
 }
 """Commands that take Hydra overrides, and the configuration that they compose."""

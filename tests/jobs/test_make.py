@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ["help", "install", "demo", "train", "build-index", "evaluate", "recommend"]
+TARGETS = ["help", "install", "demo", "train", "build-index", "verify-index", "tune-index", "evaluate", "recommend"]
 TARGETS += ["test", "test-all", "check", "bench", "clean"]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -52,6 +52,8 @@ def test_help_is_the_default_and_lists_every_target():
             "python -m twotower.train data=ml-1m run=first a.b=3 c=4",
         ),
         (["build-index", "INDEX=exact", "RUN=first"], "python index/build.py index=exact run=first"),
+        (["verify-index", "RUN=first", "ARGS=json=a.json"], "python index/verify.py run=first json=a.json"),
+        (["tune-index", "INDEX=faiss,kmeans", "RUN=first"], "python index/tune.py 'backends=[faiss,kmeans]' run=first"),
         (["evaluate", "RUN=first"], "python -m twotower.evaluate run=first"),
         (["recommend"], "python -m twotower.recommend --user 42"),
         (["recommend", "USER_ID=7", "RUN=a", "ARGS=--k 5"], "python -m twotower.recommend --user 7 --run a --k 5"),

@@ -30,7 +30,7 @@ def write_report(report: Report, directory: Path) -> list[Path]:
     makers["report.md"] = lambda path: path.write_text(page, encoding="utf-8")
     makers["report.json"] = lambda path: path.write_text(report.to_json(), encoding="utf-8")
     for name, make in makers.items():
-        _write_whole(directory / name, make)
+        write_whole(directory / name, make)
     return [directory / name for name in makers]
 
 
@@ -39,7 +39,7 @@ def read_report(directory: Path) -> Report:
     return Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
 
 
-def _write_whole(path: Path, make: Callable[[Path], object]) -> None:
+def write_whole(path: Path, make: Callable[[Path], object]) -> None:
     """Makes a file beside its place, forces it to the disk, then renames: readers find the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
