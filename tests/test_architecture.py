@@ -23,7 +23,18 @@ FLOORS = {
     2: {"retrieval", "ranking", "models"},
     3: {"recommender", "filters", "fitting", "two_tower", "evaluation"},
     4: {"config", "manifest", "bundle", "prepared"},
-    5: {"train", "evaluate", "recommend", "build_index", "verify_index", "tune_index", "prepare", "console", "__main__", "serve"},
+    5: {
+        "train",
+        "evaluate",
+        "recommend",
+        "build_index",
+        "verify_index",
+        "tune_index",
+        "prepare",
+        "console",
+        "__main__",
+        "serve",
+    },
 }
 """Unit (package or root module) by floor; an import points to a lower floor or stays in its own unit."""
 DOORS = {
