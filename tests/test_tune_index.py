@@ -69,11 +69,11 @@ def test_every_backend_of_the_configuration_is_measured(files):
     assert {s.least for s in found.settings if s.backend == "exact"} == {1.0}
 
 
-def test_the_chosen_setting_is_the_fastest_that_reaches_the_target(files):
+def test_the_chosen_setting_is_the_fastest_that_reaches_the_target_to_within_a_tenth(files):
     found = tuned(*files, "backends=[exact,kmeans]", "target_recall=0.9")
     enough = [s for s in found.settings if s.least >= 0.9]
     assert found.chosen in enough
-    assert found.chosen.p50_ms == min(s.p50_ms for s in enough)
+    assert found.chosen.p50_ms <= 1.1 * min(s.p50_ms for s in enough)
     assert len(enough) < len(found.settings)
 
 

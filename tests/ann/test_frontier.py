@@ -68,8 +68,24 @@ def test_shared_vectors_count_only_if_asked_for():
     assert Goal(0.9, 200, counts_vectors=True).best([own, borrowing]) is own  # 150 against 266
 
 
-def test_of_equally_fast_ones_the_lightest_is_chosen():
-    assert Goal(0.9).best([setting("a", 0.99, 1, own=200), setting("b", 0.99, 1, own=100)]).label == "b"
+def test_of_those_as_fast_to_within_a_tenth_the_lightest_is_chosen():
+    fastest, lighter = setting("fastest", 0.99, 1.0, own=300), setting("lighter", 0.99, 1.09, own=200)
+    slower = setting("slower", 0.99, 1.11, own=100)
+    assert Goal(0.9).best([fastest, lighter, slower]) is lighter
+    assert Goal(0.9).best([fastest, slower]) is fastest
+
+
+def test_the_best_index_is_kept_until_another_is_better_whatever_the_order():
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        times, sizes = 1 + rng.random(12) / 2, rng.integers(1, 9, 12)
+        settings = [setting(str(i), 0.99, t, int(o)) for i, (t, o) in enumerate(zip(times, sizes, strict=True))]
+        exploration = Exploration(None, Goal(0.9))
+        for one in settings:
+            exploration._remember(one, f"index {one.label}")
+        best = Goal(0.9).best(settings)
+        assert exploration.best == (best, f"index {best.label}")
+        assert len(exploration._kept) < 12  # what cannot win any more is let go
 
 
 def test_a_missed_goal_says_how_near_it_came():
@@ -136,13 +152,13 @@ def explored(*grids, target=0.9, **options):
     return exploration, said
 
 
-def tried(exploration):
-    return [s.options["effort_"] for s in exploration.settings]
+def tried_by(exploration, backend):
+    return [s.options["effort_"] for s in exploration.settings if s.backend == backend]
 
 
 def test_effort_is_doubled_and_then_narrowed_down_around_the_target():
     exploration, _ = explored(Grid("partial", Partial), target=0.7)
-    efforts = tried(exploration)
+    efforts = tried_by(exploration, "partial")
     assert efforts[:8] == [1, 2, 4, 8, 16, 32, 64, 100]
     assert len(efforts) == 9
     least = efforts[8]
@@ -185,14 +201,23 @@ def test_a_failing_backend_is_noted_and_the_next_one_tried():
 
 
 def test_more_effort_is_not_tried_where_something_faster_and_lighter_finds_everything():
+    now = [0.0]
+
     class Slow(Partial):
         def _find(self, queries, k):
-            for _ in range(20):
-                found = super()._find(queries, k)
-            return found
+            now[0] += 1  # a second, where exact search takes none
+            return super()._find(queries, k)
 
-    exploration, _ = explored(Grid("exact", ExactIndex), Grid("slow", Slow, {"size": [100]}))
-    assert [s.options["effort_"] for s in exploration.settings if s.backend == "slow"] == [1]
+    def clock():
+        now[0] += 1e-6
+        return now[0]
+
+    exploration = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
+    exploration.run([Grid("exact", ExactIndex), Grid("slow", Slow, {"size": [100]})])
+    assert tried_by(exploration, "slow") == [1]
+    alone = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
+    alone.run([Grid("slow", Slow, {"size": [100]})])
+    assert tried_by(alone, "slow")[:8] == [1, 2, 4, 8, 16, 32, 64, 100]
 
 
 def test_what_is_not_begun_in_time_is_left_out_by_name():

@@ -51,6 +51,7 @@ class Bench:
         calls: single queries that are timed.
         threads: of searching while it is timed; None: all.
         batch_seconds: least time to measure throughput.
+        clock: what tells the time.
     """
 
     yardstick: Yardstick
@@ -58,14 +59,15 @@ class Bench:
     calls: int = 300
     threads: int | None = 1
     batch_seconds: float = 0.3
+    clock: Clock = perf_counter
 
     def measured(self, index: IndexBase, of: "_Build", varied: Mapping[str, Any]) -> Setting:
         """One index with the options that it has now, of which `varied` goes into its label."""
         recall = self.yardstick.recall(index)
         queries = self.yardstick.queries
         with limited_threads(self.threads):
-            single = latency(index, queries, self.k, calls=self.calls)
-            rate = throughput(index, queries[:_BATCH], self.k, seconds=self.batch_seconds)
+            single = latency(index, queries, self.k, calls=self.calls, clock=self.clock)
+            rate = throughput(index, queries[:_BATCH], self.k, seconds=self.batch_seconds, clock=self.clock)
         known = {**index.options(), "dim": index.dim}
         return Setting(
             backend=of.backend,
@@ -99,7 +101,6 @@ class Exploration:
         settings: what was measured.
         failures: what could not be.
         left_out: labels of what was not begun, or not finished, when time was over.
-        best: the fastest setting so far that meets the goal, with its index.
     """
 
     def __init__(self, bench: Bench, goal: Goal, *, minutes: float | None = None, clock: Clock = perf_counter) -> None:
@@ -116,7 +117,7 @@ class Exploration:
         self.settings: list[Setting] = []
         self.failures: list[Failure] = []
         self.left_out: list[str] = []
-        self.best: tuple[Setting, IndexBase] | None = None
+        self._kept: list[tuple[Setting, IndexBase]] = []
         self._clock = clock
         self._end = None if minutes is None else clock() + 60 * minutes
 
@@ -210,9 +211,19 @@ class Exploration:
         return any(s.least >= CEILING and dominates(s, setting, costs) for s in self.settings)
 
     def _remember(self, setting: Setting, index: IndexBase) -> None:
+        """Keeps the index only as long as it may turn out to be the best: indexes are large."""
         self.settings.append(setting)
-        if self.goal.best([setting, *([self.best[0]] if self.best else [])]) is setting:
-            self.best = setting, index
+        known = [*self._kept, (setting, index)]
+        contenders = self.goal.contenders(s for s, _ in known)
+        costs = (milliseconds, self.goal.weight)
+        left = [s for s in contenders if not any(dominates(other, s, costs) for other in contenders)]
+        self._kept = [pair for pair in known if any(pair[0] is s for s in left)]
+
+    @property
+    def best(self) -> tuple[Setting, IndexBase] | None:
+        """The best setting so far, as the goal says, with its index; None if none meets the goal."""
+        chosen = self.goal.best(s for s, _ in self._kept)
+        return next(((s, index) for s, index in self._kept if s is chosen), None)
 
     def _is_over(self) -> bool:
         return self._end is not None and self._clock() >= self._end

@@ -7,6 +7,8 @@ from typing import Any
 from twotower.ann.timing import Footprint, Latency
 from twotower.errors import BadConfig
 
+SAME_TIME = 1.1
+"""Times that differ by no more than this factor count as equal: measured again, either may be the shorter one."""
 NEAR = 0.8
 """The share of the wanted recall from which a setting is worth being told."""
 
@@ -83,9 +85,14 @@ class Goal:
         return self.fits(setting) and setting.least >= self.recall
 
     def best(self, settings: Iterable[Setting]) -> Setting | None:
-        """The fastest that meets the goal; of equally fast ones the lightest; None if none does."""
+        """The fastest that meets the goal; of those as fast to within a tenth the lightest; None if none does."""
+        return min(self.contenders(settings), key=lambda s: (self.weight(s), s.p50_ms), default=None)
+
+    def contenders(self, settings: Iterable[Setting]) -> list[Setting]:
+        """Settings that meet the goal and are as fast as the fastest of them, as far as times can tell."""
         enough = [s for s in settings if self.met_by(s)]
-        return min(enough, key=lambda s: (s.p50_ms, self.weight(s)), default=None)
+        fastest = min((s.p50_ms for s in enough), default=0.0)
+        return [s for s in enough if s.p50_ms <= SAME_TIME * fastest]
 
     def shortfall(self, settings: Sequence[Setting]) -> str:
         """Says how near the settings come, for a goal that none of them meets."""
