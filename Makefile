@@ -6,7 +6,7 @@
 # TWOTOWER_DATA names the folder with public data sets; PYTHON and VENV name the interpreter and the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train build-index verify-index tune-index evaluate recommend test test-all check bench clean
+.PHONY: help install demo train build-index verify-index tune-index evaluate recommend test test-all check bench bench-ann clean
 
 PYTHON ?= python3.11 python3 python
 VENV ?= .venv
@@ -83,6 +83,9 @@ check: $(READY)  ## formatting, lint and types
 
 bench: $(READY)  ## speed and memory of this machine: ARGS=
 	$(BIN)/python pipelines/bench.py $(ARGS)
+
+bench-ann: $(READY)  ## recall, speed and memory of the indexes: ARGS=
+	$(BIN)/python pipelines/bench_ann.py $(ARGS)
 
 clean:  ## remove caches and build output; the environment, data and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

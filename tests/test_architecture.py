@@ -208,13 +208,31 @@ def test_nothing_below_the_config_floor_knows_hydra():
     assert violations(knowing, LIBRARY) == {}
 
 
+def extras() -> set[str]:
+    """What the extra `peers` brings, under the names by which it is imported."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {str(re.match(r"[\w.-]+", spec)[0]).replace("-", "_") for spec in project["optional-dependencies"]["peers"]}
+
+
+def test_extras_are_imported_where_they_are_used_and_nowhere_at_the_top():
+    at_the_top = [
+        (path.name, name)
+        for path in LIBRARY
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name, _ in imports_of(ast.Module([node], []))
+        if name.split(".")[0] in extras()
+    ]
+    assert at_the_top == []
+
+
 def test_every_import_of_the_library_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.match(r"[\w.-]+", spec)[0].lower().replace("_", "-") for spec in project["dependencies"]}
     declared |= {"omegaconf"}  # the config objects of hydra-core, which pins it
     owners = packages_distributions()
     roots = {name.split(".")[0] for path in LIBRARY for name, _ in imports_of(ast.parse(path.read_text()))}
-    foreign = roots - set(sys.stdlib_module_names) - {"twotower"}
+    foreign = roots - set(sys.stdlib_module_names) - {"twotower"} - extras()
     undeclared = {r for r in foreign if not {d.lower().replace("_", "-") for d in owners.get(r, [])} & declared}
     assert undeclared == set()
 

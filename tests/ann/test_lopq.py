@@ -12,6 +12,7 @@ from twotower.ann.lopq import LOPQIndex
 from twotower.ann.product_codes import UNWRITTEN
 from twotower.ann.recall import Yardstick
 from twotower.ann.rotations import Rotations, allocated, cell_means, sampled_residuals
+from twotower.ann.synthetic import clustered_vectors
 from twotower.ann.vectors import METRICS
 from twotower.errors import BadConfig
 from twotower.types import NO_ITEM, Ragged, TopK
@@ -182,17 +183,19 @@ def decoded(index):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("codebooks", ["local", "shared"])
-def test_scores_are_those_of_the_decoded_vectors(vectors, queries, metric, codebooks):
-    index = LOPQIndex(metric=metric, cells=5, nprobe=5, codebooks=codebooks, refine=0).build(vectors)
+@pytest.mark.parametrize("distances", [True, False])
+def test_scores_are_those_of_the_decoded_vectors(vectors, queries, metric, codebooks, distances):
+    distances = distances or metric == "euclidean"
+    options = {"metric": metric, "codebooks": codebooks, "distances": distances}
+    index = LOPQIndex(cells=5, nprobe=5, refine=0, **options).build(vectors)
     found = index.search(queries, 30)
     near = decoded(index)[found.items]
-    if metric == "euclidean":
-        scores, truth = found.scores**2, ((queries[:, None] - near) ** 2).sum(axis=2)
+    if distances:
+        squares = 2 - 2 * found.scores if metric != "euclidean" else found.scores**2
+        scores, truth = squares, ((queries[:, None] - near) ** 2).sum(axis=2)
     else:
         scores, truth = found.scores, (queries[:, None] * near).sum(axis=2)
-    rounding = (
-        0.02 if codebooks == "local" else 0.01
-    )  # tables of 8 bits; and axes of int8 are not quite at right angles
+    rounding = 0.02 if codebooks == "local" else 0.01  # tables of 8 bits; axes of int8 are not quite at right angles
     assert np.abs(scores - truth).max() < rounding
 
 
@@ -296,3 +299,26 @@ def test_without_vectors_nothing_can_be_refined_or_rebuilt(vectors):
 def test_options_out_of_range_are_refused(options, says):
     with pytest.raises(BadConfig, match=says):
         LOPQIndex(**options)
+
+
+def test_unit_vectors_are_compared_by_distance_and_the_scores_are_those_of_the_metric(vectors, queries):
+    index = LOPQIndex(cells=5, nprobe=5, refine=0).build(vectors)
+    assert index.distances
+    assert not LOPQIndex(cells=5).build(1.5 * vectors).distances
+    short, long = index.search(queries, 20), index.search(3 * queries, 20)
+    np.testing.assert_array_equal(short.items, long.items)
+    np.testing.assert_allclose(3 * short.scores, long.scores, rtol=1e-5)
+    exact = (queries[:, None] * vectors[short.items]).sum(axis=2)
+    assert np.abs(short.scores - exact).mean() < 0.1
+
+
+def test_distances_find_more_where_clusters_have_shapes_of_their_own():
+    vectors, queries = clustered_vectors(20_000, 200, 32, clusters=10, spread=0.8, decay=1.5)
+    yardstick = Yardstick(vectors, queries, [50], "inner_product")
+    recall = {
+        flag: yardstick.recall(LOPQIndex(cells=20, nprobe=20, code_bytes=4, refine=0, distances=flag).build(vectors))[
+            50
+        ]
+        for flag in (True, False)
+    }
+    assert recall[True] > recall[False] + 0.05

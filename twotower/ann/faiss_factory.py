@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import faiss
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from twotower.ann.base import IndexBase, Progress
 from twotower.ann.cells import cells_for, sample
@@ -18,6 +19,7 @@ from twotower.types import Array, Floats, TopK
 _FILE = "index.faiss"
 _ADDED = 1 << 16
 _LEAST_REFINED = 200
+_LEAST_TRAINED = 2048
 _STORES = ("float32", "float16")
 
 
@@ -28,7 +30,7 @@ class FaissIndex(IndexBase):
     4-bit codes with one code per dimension, scanned in registers, then compared exactly. Its codes cost D/2 + 11
     bytes an item; the vectors are the caller's own and cost nothing more, unless `store` narrows them.
 
-    The same seed gives the same bytes for any number of threads.
+    The same seed gives the same bytes for any number of threads; with a rotation (OPQ, PCA) one is used for that.
     """
 
     search_options: ClassVar[tuple[str, ...]] = ("nprobe", "ef_search", "k_factor")
@@ -105,12 +107,13 @@ class FaissIndex(IndexBase):
         self.cells = min(self.cells or cells_for(len(vectors)), len(vectors))
         self.nprobe = self.nprobe or min(self.cells, max(16, self.cells // 20))
         self._index = self._empty()
-        with _naming(self.factory, len(vectors)):
-            self._index.train(sample(vectors, max(self.cells, 256) * self.train_per_cell, self.seed))
-        for start in range(0, len(vectors), _ADDED):
-            block = np.ascontiguousarray(vectors[start : start + _ADDED])
-            self._index.add(block)
-            progress(len(block))
+        with threadpool_limits(_threads_for(self._index), user_api="openmp"):
+            with _naming(self.factory, len(vectors)):
+                self._index.train(sample(vectors, max(self.cells, _LEAST_TRAINED) * self.train_per_cell, self.seed))
+            for start in range(0, len(vectors), _ADDED):
+                block = np.ascontiguousarray(vectors[start : start + _ADDED])
+                self._index.add(block)
+                progress(len(block))
 
     def _find(self, queries: Floats, k: int) -> TopK:
         fetch = min(self._count, max(k * self.k_factor, _LEAST_REFINED) if self.k_factor else k)
@@ -156,9 +159,8 @@ class FaissIndex(IndexBase):
         return inner
 
     def _write(self, directory: Path) -> None:
-        with (directory / _FILE).open(
-            "wb"
-        ) as file:  # faiss's own writer says nothing when a full disk cuts the end off
+        # Not by faiss's own writer, which stays silent when a full disk cuts the end off.
+        with (directory / _FILE).open("wb") as file:
             faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))
 
     def _read(self, directory: Path, memory_map: bool) -> None:
@@ -166,6 +168,11 @@ class FaissIndex(IndexBase):
         found, said = (self._index.ntotal, self._index.d), (self._count, self.dim)
         if found != said:
             raise BundleError(f"{directory / _FILE} holds vectors of shape {found}, saved were {said}; build it again")
+
+
+def _threads_for(index: Any) -> int | None:
+    """One for rotations, whose matrix products add up in another order on several; None leaves the number alone."""
+    return 1 if isinstance(faiss.downcast_index(index), faiss.IndexPreTransform) else None
 
 
 @contextmanager

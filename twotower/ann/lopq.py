@@ -11,7 +11,9 @@ from twotower.ann.cells import Cells, cells_for
 from twotower.ann.native import pair_scores_of
 from twotower.ann.product_codes import LocalWords, Scanner, SharedWords, Words, encoded, parts_of
 from twotower.ann.rotations import Rotations, cell_means, sampled_residuals
+from twotower.ann.vectors import is_unit, unit
 from twotower.errors import BadConfig
+from twotower.protocols import Metric
 from twotower.types import NO_ITEM, Array, Floats, Ids, TopK
 
 CODEBOOKS: dict[str, type[LocalWords] | type[SharedWords]] = {"local": LocalWords, "shared": SharedWords}
@@ -45,6 +47,7 @@ class LOPQIndex(IndexBase):
         code_bytes: int = 8,
         codebooks: str = "local",
         refine: int = 500,
+        distances: bool | None = None,
         train_per_cell: int = 64,
         shrinkage: float = 16,
         seed: int = 0,
@@ -58,6 +61,8 @@ class LOPQIndex(IndexBase):
             code_bytes: length of a code; less where the dimensions are too few for it.
             codebooks: `local`: 16 words for each half byte in each cell; `shared`: 256 words a byte for all cells.
             refine: candidates that are compared exactly; 0 believes the codes.
+            distances: whether codes are compared by distance; None: for metric `euclidean`, and where all vectors have
+                unit length, since there the order is that of inner products and distances find more.
             train_per_cell: sampled vectors per cell for k-means.
             shrinkage: how many items of the whole catalogue's covariance are mixed into each cell's.
             seed: of sampling and k-means.
@@ -77,6 +82,7 @@ class LOPQIndex(IndexBase):
         self.code_bytes = code_bytes
         self.codebooks = codebooks
         self.refine = refine
+        self.distances = distances
         self.train_per_cell = train_per_cell
         self.shrinkage = shrinkage
         self.seed = seed
@@ -105,12 +111,14 @@ class LOPQIndex(IndexBase):
     def _fit(self, vectors: Floats, progress: Progress) -> None:
         n_cells = min(self.cells or cells_for(len(vectors), least_per_cell=16 * self.dim), len(vectors))
         self.cells, self.nprobe = n_cells, self.nprobe or min(n_cells, max(16, n_cells // 16))
-        cells = Cells.fit(vectors, n_cells, self.metric, per_cell=self.train_per_cell, seed=self.seed)
+        if self.distances is None:
+            self.distances = self.metric == "euclidean" or is_unit(vectors)
+        cells = Cells.fit(vectors, n_cells, self._compared, per_cell=self.train_per_cell, seed=self.seed)
         parts = parts_of(self.codebooks, self.code_bytes, self.dim)
         residuals = sampled_residuals(vectors, cells, cell_means(vectors, cells), _RESIDUALS, self.seed)
         rotations = Rotations.fit(vectors, cells, parts=parts, shrinkage=self.shrinkage, residuals=residuals)
         words: Words = CODEBOOKS[self.codebooks].fit(
-            vectors, cells, rotations, residuals, parts, self.seed, self.metric
+            vectors, cells, rotations, residuals, parts, self.seed, self._compared
         )
         codes = []
         for part in encoded(vectors, cells, rotations, words):
@@ -122,11 +130,13 @@ class LOPQIndex(IndexBase):
 
     def _find(self, queries: Floats, k: int) -> TopK:
         found = self._by_codes(queries, min(self._count, max(k, self.refine)))
-        return self._exact_scores(queries, found, k) if self.refine else found
+        return self._exact_scores(queries, found, k) if self.refine else self._scored(queries, found)
 
     def _by_codes(self, queries: Floats, k: int) -> TopK:
         """The k best items of the nearest cells as their codes tell it. Shape [B, k]."""
         assert self.nprobe is not None
+        if self._compared != self.metric:
+            queries = unit(queries)
         probed = self.partition.probed(queries, self.nprobe)
         cells, rows = probed.reshape(-1), np.repeat(np.arange(len(queries)), probed.shape[1])
         rotated = self._rotations.of_pairs(self._origins(queries[rows], cells), cells)
@@ -136,18 +146,31 @@ class LOPQIndex(IndexBase):
             return self._scanner.best(questions[pairs], cells[pairs], k)
 
         largest = int(self.partition.members.lengths.max())
-        found = best_of_cells(scan, self._scores_of_means(queries, probed), k, largest)
-        if self.metric != "euclidean":
+        return best_of_cells(scan, self._scores_of_means(queries, probed), k, largest)
+
+    def _scored(self, queries: Floats, found: TopK) -> TopK:
+        """What codes tell of inner products, or negated squared distances, as scores of the metric."""
+        if not self.distances:
             return found
-        return TopK(found.items, np.where(found.items == NO_ITEM, -np.inf, -np.sqrt(np.maximum(-found.scores, 0))))
+        squares = np.maximum(-found.scores, 0)
+        if self.metric == "euclidean":
+            scores = -np.sqrt(squares)
+        else:  # |q - x|² = 2 - 2 q·x for unit vectors
+            scores = np.linalg.norm(queries, axis=1, keepdims=True) * (1 - squares / 2)
+        return TopK(found.items, np.where(found.items == NO_ITEM, -np.inf, scores).astype(np.float32))
+
+    @property
+    def _compared(self) -> Metric:
+        """How codes are compared."""
+        return "euclidean" if self.distances else self.metric
 
     def _origins(self, queries: Floats, cells: Ids) -> Floats:
         """Queries as they stand to their cells: distances are counted from the mean, inner products from 0. [P, D]."""
-        return queries - self._rotations.means[cells] if self.metric == "euclidean" else queries
+        return queries - self._rotations.means[cells] if self.distances else queries
 
     def _scores_of_means(self, queries: Floats, probed: Ids) -> Floats:
         """What all items of a cell have in common. Shape [B, P]."""
-        if self.metric == "euclidean":
+        if self.distances:
             return np.zeros(probed.shape, np.float32)
         return pair_scores_of(queries, probed, self._rotations.means, self.metric)
 
@@ -165,8 +188,8 @@ class LOPQIndex(IndexBase):
         np.save(directory / _FILE, self._codes)
 
     def _read(self, directory: Path, memory_map: bool) -> None:
-        self._cells = Cells.load(directory, self.metric, memory_map=memory_map)
+        self._cells = Cells.load(directory, self._compared, memory_map=memory_map)
         self._rotations = Rotations.load(directory, memory_map=memory_map)
-        self._words = CODEBOOKS[self.codebooks].load(directory, self.metric, memory_map=memory_map)
+        self._words = CODEBOOKS[self.codebooks].load(directory, self._compared, memory_map=memory_map)
         self._codes = np.load(directory / _FILE, mmap_mode="r" if memory_map else None, allow_pickle=False)
         self._scanner = self._words.scanner(self._codes, self._cells)

@@ -5,35 +5,45 @@ import numpy as np
 from twotower.ann.vectors import unit
 from twotower.types import Array, Floats
 
-CLUSTERS = 350
-SPREAD = 1.3
-DECAY = 0.35
-SHIFT = 0.25
 _QUERY_SPREAD = 1.2
 
 
-def clustered_vectors(n_items: int, n_queries: int, dim: int = 64, *, seed: int = 0) -> tuple[Floats, Floats]:
+def clustered_vectors(
+    n_items: int,
+    n_queries: int,
+    dim: int = 64,
+    *,
+    clusters: int = 350,
+    spread: float = 1.3,
+    decay: float = 0.7,
+    shift: float = 0.25,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
     """Unit item vectors in overlapping clusters, and unit query vectors from a shifted, wider distribution.
 
-    Each cluster has its own weight, centre and covariance (a random rotation of the eigenvalues i^(-2·DECAY)), as the
-    items of one category have in a trained tower's space; users stand near items but not among them.
+    Each cluster has its own weight, centre and covariance (a random rotation of the eigenvalues i^-decay), as the items
+    of one category have in a trained tower's space; users stand near items but not among them.
 
     Args:
         n_items: items. N of them.
         n_queries: queries. B of them.
         dim: D.
+        clusters: fewer give larger cells with more of their own shape.
+        spread: standard deviation inside a cluster; the centres' is 1.
+        decay: how fast the eigenvalues fall; 0 makes every cluster round.
+        shift: how far the queries are pushed to one side.
         seed: of everything.
 
     Returns:
         Items [N, D] and queries [B, D].
     """
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(CLUSTERS, dim)).astype(np.float32) / np.float32(np.sqrt(dim))
-    weights = rng.dirichlet(np.ones(CLUSTERS))
-    axes = _axes(dim, rng)
-    items = _drawn(n_items, centres, weights, SPREAD * axes, rng)
-    queries = _drawn(n_queries, centres, weights, SPREAD * _QUERY_SPREAD * axes, rng)
-    queries += (SHIFT * rng.normal(size=dim) / np.sqrt(dim)).astype(np.float32)
+    centres = rng.normal(size=(clusters, dim)).astype(np.float32) / np.float32(np.sqrt(dim))
+    weights = rng.dirichlet(np.full(clusters, 2.0))
+    axes = spread * _axes(clusters, dim, decay, rng)
+    items = _drawn(n_items, centres, weights, axes, rng)
+    queries = _drawn(n_queries, centres, weights, _QUERY_SPREAD * axes, rng)
+    queries += (shift * rng.normal(size=dim) / np.sqrt(dim)).astype(np.float32)
     return unit(items), unit(queries)
 
 
@@ -44,11 +54,11 @@ def isotropic_vectors(n_items: int, n_queries: int, dim: int = 64, *, seed: int 
     return unit(items), unit(queries)
 
 
-def _axes(dim: int, rng: np.random.Generator) -> Floats:
-    """Per cluster the scaled principal axes, total variance 1. Shape [CLUSTERS, D, D]."""
-    scales = (1 + np.arange(dim)) ** -DECAY
-    scales /= np.linalg.norm(scales)
-    turns = np.linalg.qr(rng.normal(size=(CLUSTERS, dim, dim)))[0]
+def _axes(clusters: int, dim: int, decay: float, rng: np.random.Generator) -> Floats:
+    """Per cluster the scaled principal axes, total variance 1. Shape [clusters, D, D]."""
+    variances = (1 + np.arange(dim)) ** -decay
+    scales = np.sqrt(variances / variances.sum())
+    turns = np.linalg.qr(rng.normal(size=(clusters, dim, dim)))[0]
     return np.asarray(scales[:, None] * turns, np.float32)
 
 
