@@ -11,7 +11,7 @@ from twotower import atomic
 from twotower.bundle import Bundle, publish_index
 from twotower.config import instantiate
 
-KILLS = 60
+KILLS = 30
 PAIRS = {
     "kmeans, faiss": ("kmeans", "faiss"),
     "annoy, faiss HNSW": ("annoy", "faiss HNSW"),
@@ -49,7 +49,7 @@ def count():
 
 
 @pytest.mark.parametrize("renames", ["exchange", "two renames"])
-def test_sixty_kills_leave_one_whole_index_each_time(runs, vectors, queries, pair, count, monkeypatch, renames):
+def test_thirty_kills_leave_one_whole_index_each_time(runs, vectors, queries, pair, count, monkeypatch, renames):
     monkeypatch.setattr(atomic, "_sync", lambda path: None)  # a kill, unlike a power cut, loses nothing written
     if renames == "two renames":
         monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)

@@ -18,7 +18,11 @@ class AnnoyIndex(IndexBase):
     """Random projection trees; what they find is scored exactly with the kept vectors.
 
     Inner products are reduced to angles with one more dimension (Bachrach et al. 2014): every item gets the
-    coordinate that makes all lengths equal, every query a zero there. Annoy's own `dot` finds less.
+    coordinate that makes all lengths equal, every query a zero there. Where lengths are similar, as those of towers
+    are, this finds more than Annoy's own `dot`; where a few items are many times longer than the rest it finds far
+    less, since the others then differ in little but the new coordinate: take another index for such vectors.
+
+    Saving moves the trees into the file that was written: no other thread may search meanwhile.
     """
 
     search_options: ClassVar[tuple[str, ...]] = ("search_k",)
