@@ -38,7 +38,9 @@ import numpy as np
 from twotower.bundle import Bundle
 import twotower.ann.annoy_trees, twotower.ann.faiss_factory, twotower.ann.kmeans
 
-def anonymous():
+def held():
+    gc.collect()
+    trim(0)  # what is freed goes back: used again, it would hide a copy; kept, it would look like one
     for line in open("/proc/self/smaps_rollup"):
         if line.startswith("Anonymous:"):
             return int(line.split()[1]) * 1024
@@ -57,11 +59,9 @@ trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)
 for run in sys.argv[1:]:
     bundle = Bundle.open(run)
     queries = np.array(bundle.item_vectors()[:64])
-    gc.collect()
-    trim(0)  # or memory that was freed would be used again, and a copy would not show
-    before = anonymous()
+    before = held()
     index = bundle.index()
-    opened = anonymous() - before
+    opened = held() - before
     found = index.search(queries, 10).items
     float(np.asarray(index._vectors).sum())
     print("ready", flush=True)
@@ -115,7 +115,7 @@ def test_processes_share_the_pages_of_vectors_and_codes(served_twice, kind):
         assert one["Rss"] >= 4 * N * D  # all vectors were read through the map
         assert one["Pss"] <= 0.55 * one["Rss"]  # each page counts half for each of two processes
         assert one["Private_Dirty"] == 0
-        assert one["opened"] <= 0.1 * one["size"] + (1 << 19)
+        assert one["opened"] <= 0.1 * one["size"] + (1 << 17)
 
 
 @pytest.mark.parametrize("kind", COPIED)
@@ -124,7 +124,7 @@ def test_fast_scan_codes_are_copied_but_the_vectors_are_shared(served_twice, kin
         assert one["right"]
         assert one["Rss"] >= 4 * N * D
         assert one["Pss"] <= 0.55 * one["Rss"]
-        assert 0.5 * one["size"] <= one["opened"] <= 1.5 * one["size"] + (1 << 20)
+        assert 0.8 * one["size"] <= one["opened"] <= 1.5 * one["size"] + (1 << 17)
 
 
 @pytest.fixture(scope="module", params=range(2), ids=["ordinary", "with changes"])
