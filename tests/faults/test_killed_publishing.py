@@ -11,7 +11,7 @@ from twotower import atomic
 from twotower.bundle import Bundle, publish_index
 from twotower.config import instantiate
 
-KILLS = 30
+KILLS, AT_WORK, MOST = 30, 10, 300
 PAIRS = {
     "kmeans, faiss": ("kmeans", "faiss"),
     "annoy, faiss HNSW": ("annoy", "faiss HNSW"),
@@ -49,13 +49,17 @@ def count():
 
 
 @pytest.mark.parametrize("renames", ["exchange", "two renames"])
-def test_thirty_kills_leave_one_whole_index_each_time(runs, vectors, queries, pair, count, monkeypatch, renames):
+def test_thirty_kills_and_more_leave_one_whole_index_each_time(
+    runs, vectors, queries, pair, count, monkeypatch, renames
+):
     monkeypatch.setattr(atomic, "_sync", lambda path: None)  # a kill, unlike a power cut, loses nothing written
     if renames == "two renames":
         monkeypatch.setattr(atomic, "_exchange", lambda a, b: False)
     bundle, truth = runs.publish("x", vectors), [index.search(queries, 5) for index in pair]
-    rng, at_work = random.Random(0), 0
-    for _ in range(KILLS):
+    rng, at_work, kills = random.Random(0), 0, 0
+    while kills < KILLS or at_work < AT_WORK:  # how many fall into the work, not beside it, depends on the machine
+        assert kills < MOST, f"only {at_work} of {kills} kills fell into the work"
+        kills += 1
         before, started = count.value, time.perf_counter()
         child = forked(bundle, pair, count)
         while count.value == before:
@@ -77,7 +81,6 @@ def test_thirty_kills_leave_one_whole_index_each_time(runs, vectors, queries, pa
         count.value = number + 1
     publish_index(bundle, pair[0], {"number": -1})  # the lock is free, and what the killed left goes
     assert [path.name for path in bundle.directory.glob(".*")] == [".lock"]
-    assert at_work >= KILLS // 3  # the kills fell into the work, not beside it
 
 
 def test_whoever_opens_while_indexes_are_published_gets_a_whole_one(runs, vectors, queries, pair, count):
