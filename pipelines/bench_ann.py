@@ -83,7 +83,7 @@ def frontier(count: int) -> None:
     yardstick = Yardstick(vectors, queries[:1000], [100], "inner_product")
     own: list[tuple[str, IndexBase, Settings]] = [
         ("exact", ExactIndex(), [{}]),
-        ("faiss default", FaissIndex(), [{"nprobe": n} for n in (24, 48, 96, 128, 192, 256, 384)]),
+        ("faiss default", FaissIndex(), [{"nprobe": n} for n in (12, 16, 24, 48, 96, 128, 192, 256, 384)]),
         ("faiss default, float16 store", FaissIndex(store="float16"), [{"nprobe": n} for n in (128, 192)]),
         ("faiss IVF,SQfp16", FaissIndex(factory="IVF{cells},SQfp16", k_factor=0), [{"nprobe": n} for n in (96, 192)]),
         ("faiss IVF,Flat", FaissIndex(factory="IVF{cells},Flat", k_factor=0), [{"nprobe": n} for n in (96, 192)]),
@@ -92,7 +92,7 @@ def frontier(count: int) -> None:
         ("faiss HNSW32", FaissIndex(factory="HNSW32", k_factor=0), [{"ef_search": n} for n in (128, 512)]),
         ("kmeans", KMeansIndex(), [{"nprobe": n} for n in (48, 192)]),
         ("lopq, refine 500", LOPQIndex(), [{"nprobe": n, "refine": 500} for n in (32, 96)]),
-        ("annoy, 50 trees", AnnoyIndex(), [{"search_k": n} for n in (50_000, 200_000)]),
+        ("annoy, 50 trees", AnnoyIndex(), [{"search_k": n} for n in (25_000, 50_000, 200_000)]),
     ]
     for name, index, settings in own:
         for row in swept(name, index, vectors, yardstick, queries[1000:], settings):

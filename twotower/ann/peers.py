@@ -48,7 +48,7 @@ def by_hnswlib(vectors: Floats) -> tuple[int, Ways]:
     index.add_items(vectors, num_threads=1)
 
     def ways() -> Ways:
-        for ef in (128, 256, 500):
+        for ef in (100, 200, 500):
             index.set_ef(ef)
             yield f"M=16 ef={ef}", lambda q, k: flipped(index.knn_query(q, k, num_threads=1))
 

@@ -43,13 +43,14 @@ class Yardstick:
 
     def recall(self, index: VectorIndex) -> dict[int, float]:
         """Mean recall@k in 0..1; the index is asked for each k separately, since some answer longer lists better."""
-        return {k: self._recall(index.search(self.queries, k), k) for k in self.ks}
+        return {k: self.recall_of(index.search(self.queries, k), k) for k in self.ks}
 
     def least(self, index: VectorIndex) -> float:
         """The recall of the k at which it is lowest."""
         return min(self.recall(index).values())
 
-    def _recall(self, found: TopK, k: int) -> float:
+    def recall_of(self, found: TopK, k: int) -> float:
+        """Mean recall of an answer [B, k] to the queries."""
         return recall_of(found, self.truth.head(k), self.vectors, self.queries, self.metric)
 
 
