@@ -19,7 +19,7 @@ from twotower.config import compose, instantiate, plain
 from twotower.data.split import Split
 from twotower.evaluation.environment import machine, peak_memory_bytes
 from twotower.evaluation.runner import evaluate
-from twotower.prepared import read_source
+from twotower.prepared import make_split, read_source
 from twotower.two_tower import TwoTower
 
 
@@ -72,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _split(settings: Mapping[str, Any]) -> Split:
-    split: Split = instantiate(settings["data"]["split"]).split(read_source(settings["data"]))
-    return split
+    return make_split(settings, read_source(settings["data"]))
 
 
 def _fitted(settings: Mapping[str, Any], split: Split) -> TwoTower:

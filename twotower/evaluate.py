@@ -78,11 +78,11 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
     Raises:
         BundleError: the runs are of different data or splits, or the data changed since.
     """
-    from twotower.prepared import load_prepared
+    from twotower.prepared import load_prepared, make_split
 
     first = bundles[0].config()
     for bundle in bundles[1:]:
-        if bundle.config()["data"] != first["data"]:
+        if any(bundle.config().get(part) != first.get(part) for part in ("data", "protocol")):
             raise BundleError(
                 f"runs {bundles[0].name!r} and {bundle.name!r} are of different data or splits; evaluate them apart"
             )
@@ -93,8 +93,7 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
                 f"run {bundle.name!r} was trained on data {str(bundle.manifest['dataset'])[:8]}…, but its source now "
                 f"gives {dataset.fingerprint()[:8]}…; train again"
             )
-    split: Split = instantiate(first["data"]["split"]).split(dataset)
-    return split
+    return make_split(first, dataset)
 
 
 def _stages(

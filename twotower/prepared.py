@@ -8,6 +8,8 @@ from typing import Any
 from twotower.config import instantiate
 from twotower.data.dataset import Dataset
 from twotower.data.positives import select_positives
+from twotower.data.split import Split
+from twotower.data.splits import Splitter
 
 RECIPE = "recipe.json"
 
@@ -16,6 +18,12 @@ def read_source(data: Mapping[str, Any]) -> Dataset:
     """Reads the source of a `data` configuration and keeps its positives."""
     dataset: Dataset = instantiate(data["source"]).load()
     return select_positives(dataset, **data["positives"])
+
+
+def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:
+    """Cuts a data set by the protocol that was chosen (`protocol=NAME`), else by the data set's own split."""
+    splitter: Splitter = instantiate(settings.get("protocol") or settings["data"]["split"])
+    return splitter.split(dataset)
 
 
 def save_prepared(dataset: Dataset, data: Mapping[str, Any], folder: Path) -> None:

@@ -27,8 +27,10 @@ Reads a data set, trains towers and RankNet, publishes runs/<run>. A training th
 command is typed again.
 
   data=NAME          one of {data}
-  objective=NAME     one of {objectives}
-  model=NAME         one of {models}
+  objective=NAME     one of {objective}
+  model=NAME         one of {model}
+  protocol=NAME      how the events are cut, if not by the data set's own split: one of
+                     {protocol}
   run=NAME           name of the run; default: the data set's
   train.epochs=30 train.lr=0.001 model.dim=64 train.device=auto|cpu|cuda train.seed=0 …
   --multirun         several values: objective=single,joint train.seed=0,1 (give run=… with them)
@@ -36,16 +38,19 @@ command is typed again.
 All settings: conf/train.yaml and the folders beside it; `--cfg job` prints the chosen ones."""
 
 
+_GROUPS = ("data", "objective", "model", "protocol")
+
+
 def train(config: "DictConfig") -> Bundle:
     """Runs the whole command for a composed configuration and returns the published run."""
-    from twotower.prepared import load_prepared
+    from twotower.prepared import load_prepared, make_split
     from twotower.two_tower import TwoTower
 
     settings: dict[str, Any] = plain(config)
     data = settings["data"]
     started = perf_counter()
     dataset = load_prepared(data, Path(settings["prepared"]))
-    split = instantiate(data["split"]).split(dataset)
+    split = make_split(settings, dataset)
     model = TwoTower(
         towers=instantiate(settings["model"]),
         features=instantiate(settings["features"]),
@@ -139,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
-        names = {group: ", ".join(f.stem for f in group_files(group)) for group in ("data", "objective", "model")}
-        print(USAGE.format(data=names["data"], objectives=names["objective"], models=names["model"]))
+        names = {group: ", ".join(f.stem for f in group_files(group)) for group in _GROUPS}
+        print(USAGE.format(**names))
         return 0
     return run_command(lambda: _with_hydra(arguments))
 

@@ -69,6 +69,8 @@ def test_a_complete_target_makes_an_object_of_its_class(node):
     options = {key: value for key, value in node.items() if not key.startswith("_")}
     if "???" in options.values():
         pytest.skip("a mandatory value is the user's to give")
+    if any("${data." in str(value) for value in options.values()):
+        pytest.skip("a value stands elsewhere in the same file; the file as a whole composes below")
     try:
         inspect.signature(target).bind(**options)
     except TypeError:

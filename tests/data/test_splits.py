@@ -17,9 +17,11 @@ from twotower.data.splits import (
     ByTime,
     ByWeek,
     ColdItems,
+    ColdUsers,
     LeaveLast,
     PerUserRatio,
     RandomSplit,
+    SampledNegatives,
     TimeQuantile,
     UserHeldOut,
 )
@@ -63,6 +65,8 @@ EVERY = [
     RandomSplit(seed=3),
     UserHeldOut(n_validation=5, n_test=0.2, seed=3),
     ColdItems(share=0.2, seed=3),
+    ColdUsers(share=0.2, shown=1, seed=3),
+    SampledNegatives(split=LeaveLast(n=2), n=5),
 ]
 
 
@@ -94,13 +98,13 @@ def test_a_refit_learns_all_events_before_the_test_and_no_test_pair(splitter, bu
     learnt = split.refit().train
     assert set(triples(split.train)) | set(triples(split.validation.target)) <= set(triples(learnt))
     assert not pairs(learnt) & pairs(split.test.target)
-    if not isinstance(splitter, UserHeldOut):  # there, the shown events of test users stay out
+    if not isinstance(splitter, UserHeldOut | ColdUsers):  # there, the shown events of test users stay out
         assert triples(learnt) == triples(split.test.history)
 
 
-def test_the_list_above_names_every_splitter_but_by_week():
+def test_the_list_above_names_every_splitter_but_those_with_tests_of_their_own():
     made = {name for name, cls in vars(splits).items() if inspect.isclass(cls) and name != "Splitter"}
-    assert {type(splitter).__name__ for splitter in EVERY} | {"ByWeek"} == made
+    assert {type(splitter).__name__ for splitter in EVERY} | {"ByWeek", "Published"} == made
 
 
 def test_by_time_cuts_at_the_moment_itself_and_leaves_out_what_lies_outside():

@@ -1,5 +1,6 @@
 """`Split` and `Holdout`: what a model may learn from, what it is asked, and what counts as right."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,11 @@ from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.errors import BadInput, LeakError
 from twotower.types import Ids, Queries, Ragged
+
+FULL_CATALOGUE = "full catalogue"
+"""What targets compete with unless a protocol samples."""
+MASK_CELLS = 4_000_000
+"""Queries times items excluded at once where only a few items compete: 32 MB of ids."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,11 +24,13 @@ class Holdout:
         history: events that the recommender may see when asked.
         target: events that it should foresee; pairs already in `history` are removed when made.
         at: the moment of asking, seconds since the epoch; nothing in `history` is later.
+        candidates: the only items that compete for each user, targets among them; None: all items do. n_users rows.
     """
 
     history: Interactions
     target: Interactions
     at: int
+    candidates: Ragged | None = None
 
     @classmethod
     def of(cls, history: Interactions, target: Interactions, at: int) -> "Holdout":
@@ -41,6 +49,35 @@ class Holdout:
     def relevant(self) -> Ragged:
         """Target items of each query's user, in the order of `users()`."""
         return self.target.by_user().take(self.users())
+
+    def blocks(self, size: int) -> Iterator[tuple[Queries, Ragged]]:
+        """Consecutive queries, at most `size` at once, with their relevant items; what does not compete is excluded."""
+        queries, relevant = self.queries(), self.relevant()
+        if self.candidates is not None:
+            size = max(1, min(size, MASK_CELLS // self.target.n_items))
+        for start in range(0, len(queries), size):
+            rows = np.arange(start, min(start + size, len(queries)))
+            asked = queries.take(rows)
+            yield Queries(asked.users, asked.histories, self._excluded(asked)), relevant.take(rows)
+
+    def _excluded(self, asked: Queries) -> Ragged:
+        """Known positives, or where candidates are given everything else."""
+        if self.candidates is None:
+            return asked.exclusions
+        competing = self.candidates.take(asked.users)
+        out = np.ones((len(asked), self.target.n_items), np.bool_)
+        out[competing.row_ids(), competing.values] = False
+        return Ragged.from_lengths(np.nonzero(out)[1], out.sum(axis=1))
+
+    @property
+    def competitors(self) -> str:
+        """What a target is ranked against: "full catalogue", or e.g. "sampled, 99 negatives"."""
+        if self.candidates is None:
+            return FULL_CATALOGUE
+        n = self.candidates.take(self.users()).lengths - self.relevant().lengths
+        high = int(n.max(initial=0))
+        low = int(n.min(initial=high))
+        return f"sampled, {high} negatives" if low == high else f"sampled, {low} to {high} negatives"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +107,7 @@ class Split:
             holdout: Holdout = getattr(self, part)
             if holdout.history.has_pairs_of(holdout.target).any():
                 raise LeakError(f"split {self.name}: a {part} pair is already in the {part} history; use Holdout.of")
+            _refuse_lost_targets(self.name, part, holdout)
         self._refuse_leaks()
 
     def _refuse_leaks(self) -> None:
@@ -112,6 +150,24 @@ class FinalSplit(Split):
     def _refuse_leaks(self) -> None:
         if self.train.has_pairs_of(self.test.target).any():
             raise LeakError(f"split {self.name}: a test pair is in the joined train part")
+
+
+def _refuse_lost_targets(name: str, part: str, holdout: Holdout) -> None:
+    """A target that may not compete could never be found, and a known positive among candidates is a second target."""
+    if holdout.candidates is None:
+        return
+    given, n_items = holdout.candidates, holdout.target.n_items
+    keys = given.row_ids() * n_items + given.values
+    if len(np.unique(keys)) < len(keys):
+        raise BadInput(f"split {name}: a {part} candidate stands twice for one user; give each once")
+    lost = ~np.isin(holdout.target.pair_keys(), keys)
+    known = np.isin(holdout.history.pair_keys(), keys)
+    for found, events, what in ((lost, holdout.target, "target is no"), (known, holdout.history, "known pair is a")):
+        if found.any():
+            user, item = events.user[found.argmax()], events.item[found.argmax()]
+            raise BadInput(
+                f"split {name}: {part}: {what} candidate (internal user {user}, item {item}); correct the lists"
+            )
 
 
 def _refuse_future(name: str, part: str, history: Interactions, target: Interactions) -> None:

@@ -143,7 +143,12 @@ def benchmark(
 def compare(
     found: Mapping[str, Evaluation], *, baseline: str | None, resamples: int, level: float, seed: int
 ) -> tuple[Row, ...]:
-    """Means, intervals and paired tests of evaluations over the same users."""
+    """Means, intervals and paired tests of evaluations over the same users and the same competitors.
+
+    Raises:
+        BadConfig: figures of sampled negatives and of the full catalogue would stand in one table.
+    """
+    refuse_mixed({name: evaluation.competitors for name, evaluation in found.items()})
     names = [(model, metric) for model, evaluation in found.items() for metric in evaluation.per_user]
     values = np.column_stack([found[model].per_user[metric] for model, metric in names])  # [B, models * metrics]
     intervals = bootstrap_intervals(values, resamples=resamples, level=level, seed=seed)
@@ -160,6 +165,20 @@ def compare(
         else:
             rows.append(Row(model, name, k, mean, low, high, mean - found[baseline].mean(metric), float(p_value[at])))
     return tuple(rows)
+
+
+def refuse_mixed(competitors: Mapping[str, str]) -> None:
+    """Refuses one table of figures whose targets competed with different items.
+
+    Args:
+        competitors: by what would be a row, e.g. a model or a report, what its targets were ranked against.
+
+    Raises:
+        BadConfig: they differ.
+    """
+    if len(set(competitors.values())) > 1:
+        told = "; ".join(f"{name}: {items}" for name, items in competitors.items())
+        raise BadConfig(f"sampled and full-catalogue figures cannot be compared ({told}); make a table for each")
 
 
 def _examine(
@@ -240,4 +259,5 @@ def _split_facts(split: Split) -> dict[str, Any]:
         "train_events": len(split.train),
         "validation": part(split.validation),
         "test": part(split.test),
+        "competitors": split.test.competitors,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twotower.data.split import Holdout
+from twotower.data.split import FULL_CATALOGUE, Holdout
 from twotower.errors import BadConfig, BadInput
 from twotower.metrics.catalogue import coverage, gini, novelty, shown_counts
 from twotower.metrics.ranking import METRICS, PerUser, ranking_metrics
@@ -29,6 +29,7 @@ class Evaluation:
         catalogue: "coverage@k", "gini@k" and "novelty@k" (bits) of all lists together.
         ks: the cut-offs.
         seconds: wall time, metrics included.
+        competitors: what targets were ranked against; evaluations that differ in it cannot stand in one table.
     """
 
     users: Ids
@@ -36,6 +37,7 @@ class Evaluation:
     catalogue: Mapping[str, float]
     ks: tuple[int, ...]
     seconds: float
+    competitors: str = FULL_CATALOGUE
 
     @property
     def n_users(self) -> int:
@@ -62,7 +64,7 @@ class Evaluation:
 def evaluate(
     recommender: Recommender, holdout: Holdout, *, ks: Sequence[int] = DEFAULT_KS, block: int = BLOCK
 ) -> Evaluation:
-    """Asks for every user with a target: full catalogue, known positives excluded.
+    """Asks for every user with a target: full catalogue (or the holdout's candidates), known positives excluded.
 
     Memory is bounded by the block; the figures are the same for every block size.
 
@@ -78,20 +80,19 @@ def evaluate(
     """
     ks = _checked(ks, block)
     started = time.perf_counter()
-    queries, relevant = holdout.queries(), holdout.relevant()
-    if not len(queries):
+    users = holdout.users()
+    if not len(users):
         raise BadInput("evaluate: no user has a target; choose another split")
     found: list[dict[str, PerUser]] = []
     shown = {k: np.zeros(holdout.target.n_items, np.int64) for k in ks}
-    for number, asked in enumerate(queries.blocks(block)):
+    for asked, relevant in holdout.blocks(block):
         topk = recommender.recommend(asked, max(ks))
-        rows = np.arange(number * block, number * block + len(asked))
-        found.append(ranking_metrics(topk, relevant.take(rows), ks))
+        found.append(ranking_metrics(topk, relevant, ks))
         for k in ks:
             shown[k] += shown_counts(topk.head(k), holdout.target.n_items)
     per_user = {name: _frozen([part[name] for part in found]) for name in found[0]}
     catalogue = _catalogue(shown, holdout.history.item_counts())
-    return Evaluation(queries.users, per_user, catalogue, ks, time.perf_counter() - started)
+    return Evaluation(users, per_user, catalogue, ks, time.perf_counter() - started, holdout.competitors)
 
 
 def candidate_recall(
@@ -108,15 +109,13 @@ def candidate_recall(
         block: queries asked at once.
     """
     sizes = _checked(sizes, block)
-    queries, relevant = holdout.queries(), holdout.relevant()
-    total = dict.fromkeys(sizes, 0.0)
-    for number, asked in enumerate(queries.blocks(block)):
+    n_users, total = len(holdout.users()), dict.fromkeys(sizes, 0.0)
+    for asked, relevant in holdout.blocks(block):
         topk = recommender.recommend(asked, max(sizes))
-        rows = np.arange(number * block, number * block + len(asked))
-        metrics = ranking_metrics(topk, relevant.take(rows), sizes, names=("recall",))
+        metrics = ranking_metrics(topk, relevant, sizes, names=("recall",))
         for size in sizes:
             total[size] += float(metrics[f"recall@{size}"].sum())
-    return {size: total[size] / len(queries) for size in sizes}
+    return {size: total[size] / n_users for size in sizes}
 
 
 def parse_metric(metric: str) -> tuple[str, int]:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from twotower.data.split import FULL_CATALOGUE
 from twotower.evaluation.report import IndexCost, ModelFacts, Report, Row
 
 MEANING = {
@@ -36,11 +37,17 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
     test = report.split["test"]
     conditions = (
         f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
-        f"full catalogue of {report.dataset['items']:,}, known positives excluded"
+        f"{_competitors(report)}, known positives excluded"
     )
     costs = [index_cost_line(report, cost) for cost in report.index_costs]
     lines = [conditions, "", text_table(report), *([""] if costs else []), *costs]
     (file or sys.stdout).write("\n".join(lines) + "\n")
+
+
+def _competitors(report: Report) -> str:
+    """What targets are ranked against; sampled figures are marked wherever they stand."""
+    sampled = report.split.get("competitors", FULL_CATALOGUE)  # reports of format 1 from before there were others
+    return f"full catalogue of {report.dataset['items']:,}" if sampled == FULL_CATALOGUE else f"{sampled} per user"
 
 
 def index_cost_line(report: Report, cost: IndexCost) -> str:
@@ -86,7 +93,7 @@ def _conditions(report: Report) -> str:
         f"fingerprint `{data['fingerprint'][:16]}`",
         f"Split `{split['name']}`: {split['train_events']:,} training events; validation {validation['users']:,} users "
         f"with {validation['targets']:,} targets; test {test['users']:,} users with {test['targets']:,} targets",
-        "Every user with a test target is asked once over the full catalogue; known positives are excluded",
+        f"Every user with a test target is asked once: {_competitors(report)}; known positives are excluded",
         f"Seed {report.seed}; {report.wall_seconds:,.0f} s in all; peak memory {_gib(report.peak_memory_bytes)}",
         "Machine: " + ", ".join(f"{name} {value}" for name, value in report.machine.items()),
         "Versions: " + ", ".join(f"{name} {value}" for name, value in report.versions.items()),

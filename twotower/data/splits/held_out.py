@@ -40,7 +40,7 @@ class RandomSplit:
         """
         pairs, of_event = np.unique(dataset.interactions.pair_keys(), return_inverse=True)
         n_validation, n_test = (int(rounded(s, np.asarray(len(pairs)))) for s in (self.validation, self.test))
-        part = _draw(len(pairs), n_validation, n_test, self.seed)[of_event]
+        part = draw_parts(len(pairs), n_validation, n_test, self.seed)[of_event]
         return assemble(
             dataset,
             self.name,
@@ -116,7 +116,7 @@ class UserHeldOut:
                 f"{len(eligible)} of {dataset.n_users} have two distinct items; hold out fewer"
             )
         part = np.zeros(dataset.n_users, np.int64)
-        part[eligible] = _draw(len(eligible), n_validation, n_test, self.seed)
+        part[eligible] = draw_parts(len(eligible), n_validation, n_test, self.seed)
         return part
 
 
@@ -151,7 +151,7 @@ class ColdItems:
         touched = np.flatnonzero(events.item_counts())
         n = int(rounded(self.share, np.asarray(len(touched))))
         part = np.zeros(dataset.n_items, np.int64)
-        part[touched] = _draw(len(touched), n, n, self.seed)
+        part[touched] = draw_parts(len(touched), n, n, self.seed)
         part_of_event = part[events.item]
         return assemble(
             dataset,
@@ -164,7 +164,7 @@ class ColdItems:
         )
 
 
-def _draw(n: int, n_validation: int, n_test: int, seed: int) -> Ids:
+def draw_parts(n: int, n_validation: int, n_test: int, seed: int) -> Ids:
     """Random parts: `n_validation` ones, `n_test` twos, zeros elsewhere. Shape [n]."""
     part = np.zeros(n, np.int64)
     chosen = np.random.default_rng(seed).permutation(n)[: n_validation + n_test]
