@@ -11,7 +11,8 @@ from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
 from twotower.data.splits import ColdUsers, LeaveLast, SampledNegatives
 from twotower.data.tables import FeatureTable
-from twotower.errors import BadConfig, BadInput, LeakError
+from twotower.errors import BadConfig, BadInput, BundleError, LeakError
+from twotower.evaluate import _common_split
 from twotower.evaluation.benchmark import benchmark, compare
 from twotower.evaluation.blind import BlindSplit, blind_final
 from twotower.evaluation.runner import evaluate
@@ -100,6 +101,18 @@ def test_one_word_chooses_a_protocol_for_any_data_set_and_is_kept_in_the_setting
     chosen = plain(compose(["data=ml-1m", "protocol=time_quantile", "protocol.test=0.2"]))
     assert chosen["protocol"]["_target_"].endswith("TimeQuantile")
     assert make_split(chosen, five_weeks).name == "time_quantile(validation=0.1, test=0.2)"
+
+
+def test_runs_of_different_protocols_are_not_evaluated_together():
+    class Run:
+        def __init__(self, name: str, *words: str) -> None:
+            self.name, self.settings = name, plain(compose(["data=ml-1m", *words]))
+
+        def config(self) -> dict[str, object]:
+            return self.settings
+
+    with pytest.raises(BundleError, match="'own' and 'sampled' are of different data or splits; evaluate them apart"):
+        _common_split([Run("own"), Run("sampled", "protocol=ncf_sampled")])
 
 
 def test_the_reference_protocol_tests_week_18_and_trains_on_the_four_before(five_weeks):
