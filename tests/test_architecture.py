@@ -30,6 +30,7 @@ FLOORS = {
         "build_index",
         "verify_index",
         "tune_index",
+        "tune",
         "prepare",
         "console",
         "__main__",

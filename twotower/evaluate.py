@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ the table and writes report.md, report.json and figures/ into the run.
   eval.baselines=[popular,als]  some of {baselines}; [] for none
   eval.baseline=als             which of them differences refer to
   eval.max_trials=12            settings tried for each baseline
+  eval.tuned=tuning/DATA        take what python -m twotower.tune found there, with its trials, instead of tuning
   n_candidates=500              items that RankNet orders
   gold=true                     also RankNet over the whole catalogue
   strategies=[direct,pseudo]    further ways to find candidates: pseudo, cluster; direct is always examined
@@ -51,10 +53,10 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
     uses: dict[str, IndexUse] = {}
     for bundle in bundles:
         stages, indexed = _stages(bundle, settings, prefix=f"{bundle.name}: " if len(bundles) > 1 else "")
-        contenders |= stages
+        contenders |= _with_trials(stages, bundle, split, settings["eval"])
         uses |= indexed
-    contenders |= _baselines(settings["eval"])
-    options = {k: v for k, v in settings["eval"].items() if k not in ("baselines", "max_trials", "baseline")}
+    contenders |= _baselines(settings["eval"], split)
+    options = {k: v for k, v in settings["eval"].items() if k not in ("baselines", "max_trials", "baseline", "tuned")}
     baseline = settings["eval"]["baseline"] if settings["eval"]["baseline"] in contenders else None
     report = benchmark(
         split,
@@ -159,15 +161,32 @@ def _wants_gold(bundle: Bundle, gold: bool | str) -> bool:
     return bool(gold)
 
 
-def _baselines(options: Mapping[str, Any]) -> "dict[str, Contender]":
-    """The chosen baselines, each with the same budget of trials.
+def _with_trials(
+    stages: "dict[str, Contender]", bundle: Bundle, split: "Split", options: Mapping[str, Any]
+) -> "dict[str, Contender]":
+    """The stages of a run whose options were found by tuning carry its trials, so that the report tells them."""
+    from omegaconf import OmegaConf
+
+    from twotower.evaluation.benchmark import Fitted
+    from twotower.evaluation.tuned_file import known_search
+
+    known = known_search(options["tuned"], model="two_tower", split=split, metric=options["primary"])
+    config = OmegaConf.create(bundle.config())
+    if known is None or any(OmegaConf.select(config, place) != value for place, value in known.options.items()):
+        return stages
+    return {n: replace(stage, tuned=known) if isinstance(stage, Fitted) else stage for n, stage in stages.items()}
+
+
+def _baselines(options: Mapping[str, Any], split: "Split") -> "dict[str, Contender]":
+    """The chosen baselines, each with the same budget of trials, or with what was found earlier.
 
     Raises:
-        BadConfig: a name that is not in conf/baseline.
+        BadConfig: a name that is not in conf/baseline, or earlier findings of something else.
     """
     from omegaconf import OmegaConf
 
     from twotower.evaluation.benchmark import TunedContender
+    from twotower.evaluation.tuned_file import known_search
 
     files = {file.stem: file for file in group_files("baseline")}
     contenders: dict[str, Contender] = {}
@@ -177,8 +196,10 @@ def _baselines(options: Mapping[str, Any]) -> "dict[str, Contender]":
         chosen: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
         model = dict(chosen["model"])
         build = partial(locate(model.pop("_target_")), **model)
+        primary = options["primary"]
+        known = known_search(options["tuned"], model=name, split=split, metric=primary, fixed=chosen["model"])
         contenders[name] = TunedContender(
-            build, chosen["search"], options["primary"], options["max_trials"], options["seed"], print
+            build, chosen["search"], primary, options["max_trials"], options["seed"], print, model, known
         )
     return contenders
 

@@ -55,7 +55,15 @@ class Fitting:
     objective: Objective
     training: TrainOptions
 
-    def run(self, split: Split, examined: Holdout | None, workspace: Path | None, *, progress: bool) -> Fitted:
+    def run(
+        self,
+        split: Split,
+        examined: Holdout | None,
+        workspace: Path | None,
+        *,
+        progress: bool,
+        on_validation: Callable[[float], None] | None = None,
+    ) -> Fitted:
         """Learns from `split.train`.
 
         Args:
@@ -63,6 +71,7 @@ class Fitting:
             examined: what early stopping asks for; None: every epoch counts as better than the one before.
             workspace: directory for checkpoints and logs; None: neither.
             progress: show a bar.
+            on_validation: told the figure of every epoch that is watched.
         """
         o = self.training
         device = pick_device(o.device)
@@ -80,7 +89,7 @@ class Fitting:
             samplers=_samplers(self.objective, split.dataset, events),
             profile_rows=profiles.rows if profiles else None,
             raw_cosine=RawCosine(inputs.profiles, inputs.items) if profiles else None,
-            validate=self._examiner(split.dataset, features, model, examined, device),
+            validate=_telling(self._examiner(split.dataset, features, model, examined, device), on_validation),
             optimizers=_optimizers(model, o),
             device=device,
         )
@@ -139,6 +148,20 @@ class Fitting:
             return float(np.mean(average_precision(ask(queries, EXAMINED), relevant, EXAMINED)))
 
         return examine
+
+
+def _telling(
+    examine: Callable[[], float | None], listener: Callable[[float], None] | None
+) -> Callable[[], float | None]:
+    """An examiner whose figures a listener hears."""
+
+    def told() -> float | None:
+        figure = examine()
+        if listener is not None and figure is not None:
+            listener(figure)
+        return figure
+
+    return told
 
 
 def build_model(towers: TowerOptions, objective: Objective, inputs: TowerInputs) -> JointModel:

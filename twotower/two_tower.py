@@ -1,6 +1,7 @@
 """`TwoTower`: the estimator: fits UserNet, ItemNet and RankNet on a split, then encodes, ranks, saves and loads."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +42,8 @@ class TwoTower:
         features: how features are encoded.
         objective: which losses are added up; without one, `JOINT`.
         training: how they are minimised.
+
+    `on_validation`, if set, is called with the MAP@10 of every epoch that is watched; what it raises ends the fit.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class TwoTower:
         self.objective = objective or JOINT
         self.training = training or TrainOptions()
         self.progress: list[Progress] = []
+        self.on_validation: Callable[[float], None] | None = None
         self._encoder: TowerEncoder | None = None
         self._fitted_features: TowerFeatures | None = None
 
@@ -73,7 +77,7 @@ class TwoTower:
         set_threads(self.training.threads)
         keep_freed_memory()
         fitting = Fitting(self.towers, self.features, self.objective, self.training)
-        fitted = fitting.run(split, split.validation, workspace, progress=progress)
+        fitted = fitting.run(split, split.validation, workspace, progress=progress, on_validation=self.on_validation)
         self.progress = [fitted.progress]
         if self.training.refit:
             again = replace(self.training, epochs=fitted.progress.best_epoch + 1, patience=None)

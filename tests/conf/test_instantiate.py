@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 
 from twotower.config import compose, conf_dir, instantiate, locate
 from twotower.errors import BadConfig
+from twotower.evaluation.space import parse
+from twotower.tune import overrides_of
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(conf_dir().rglob("*.yaml"))
@@ -26,6 +28,7 @@ CONFIG_OF_COMMAND = {
     "index/verify.py": "verify_index",
     "twotower.tune_index": "tune_index",
     "index/tune.py": "tune_index",
+    "twotower.tune": "tune",
     "pipelines/prepare.py": "train",
 }
 """Commands that take Hydra overrides, and the configuration that they compose."""
@@ -84,7 +87,24 @@ def test_a_search_tries_several_values_of_real_options(path):
     parts = content(path)
     accepted = inspect.signature(locate(parts["model"]["_target_"])).parameters
     assert set(parts["search"]) <= set(accepted)
-    assert all(len(set(map(str, values))) == len(values) >= 2 for values in parts["search"].values())
+    assert all(several(values) for values in parts["search"].values())
+
+
+def several(tried: Any) -> bool:
+    """Two different values at least, or a range."""
+    return (
+        parse({"option": tried}) is not None
+        if isinstance(tried, dict)
+        else len(set(map(str, tried))) == len(tried) >= 2
+    )
+
+
+def test_the_search_of_the_towers_tries_options_of_training():
+    search = content(conf_dir() / "search" / "two_tower.yaml")
+    training = compose()
+    for place, tried in search.items():
+        assert OmegaConf.select(training, place) is not None, place
+        assert several(tried)
 
 
 @pytest.mark.parametrize("path", JOBS, ids=name_of)
@@ -121,6 +141,7 @@ def documented_commands() -> Iterator[Any]:
         for command, rest in pattern.findall(path.read_text().replace("\\\n", " ")):
             words = shlex.split(rest)
             overrides = [w for w in words if "=" in w and not w.startswith("-") and w.split("=")[0] not in NOT_CONFIG]
+            overrides = overrides_of(overrides) if command == "twotower.tune" else overrides
             if overrides:
                 yield pytest.param(CONFIG_OF_COMMAND[command], overrides, id=f"{path.name}:{' '.join(overrides)}")
 

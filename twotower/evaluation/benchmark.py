@@ -15,7 +15,8 @@ from twotower.evaluation.environment import machine, peak_memory_bytes, versions
 from twotower.evaluation.index_cost import IndexUse, index_costs
 from twotower.evaluation.report import ModelFacts, Report, Row
 from twotower.evaluation.runner import BLOCK, DEFAULT_KS, Evaluation, evaluate, parse_metric
-from twotower.evaluation.tuning import Build, Options, Say, Search, Tuned, fit_final, tune
+from twotower.evaluation.space import Options, Search
+from twotower.evaluation.tuning import Build, Say, Tuned, fit_final, tune
 from twotower.metrics.bootstrap import bootstrap_intervals, permutation_test
 from twotower.protocols import Recommender
 
@@ -47,11 +48,13 @@ class TunedContender:
 
     Attributes:
         build: makes an unfitted model of options.
-        search: values to try by option.
+        search: values to try, or a range, by option.
         metric: what to maximise on validation.
         max_trials: budget, the same for all.
-        seed: of a random subset of the grid.
+        seed: of what is tried.
         say: told about trials.
+        start: options tried first where not all are, e.g. the usual ones.
+        known: what was found earlier on this split; then nothing is tried.
     """
 
     build: Build
@@ -60,12 +63,14 @@ class TunedContender:
     max_trials: int = 12
     seed: int = 0
     say: Say | None = None
+    start: Options | None = None
+    known: Tuned | None = None
 
     def __call__(self, split: Split) -> Fitted:
         """Tunes and fits."""
-        tuned = tune(
+        tuned = self.known or tune(
             self.build, self.search, split,
-            metric=self.metric, max_trials=self.max_trials, seed=self.seed, say=self.say,
+            metric=self.metric, max_trials=self.max_trials, seed=self.seed, say=self.say, start=self.start,
         )  # fmt: skip
         started = time.perf_counter()
         model = fit_final(self.build, tuned.options, split)
@@ -194,6 +199,7 @@ def _examine(
         tuned_on=tuned.metric if tuned else None,
         grid_size=tuned.grid_size if tuned else 0,
         tune_seconds=tuned.seconds if tuned else 0.0,
+        at_border=tuned.at_border if tuned else (),
         fit_seconds=fitted.fit_seconds,
         evaluate_seconds=found.seconds,
         users_per_second=found.users_per_second,

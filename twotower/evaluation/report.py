@@ -45,13 +45,14 @@ class ModelFacts:
         options: what it was fitted with.
         trials: options, score on validation, seconds and error of every trial.
         tuned_on: the metric that the trials maximised, None if nothing was tuned.
-        grid_size: combinations of the search, tried or not.
+        grid_size: combinations of the search, tried or not; 0 where options have ranges.
         tune_seconds: wall time of all trials.
         fit_seconds: wall time of the last fit.
         evaluate_seconds: wall time of the examination.
         users_per_second: of the examination.
         peak_memory_bytes: of the process when this contender was done (never falls from one to the next).
         catalogue: coverage@k, gini@k, novelty@k.
+        at_border: options whose best value lies at the border of what was tried.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ModelFacts:
     users_per_second: float
     peak_memory_bytes: int
     catalogue: Mapping[str, float | None]
+    at_border: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,10 @@ class Report:
         facts = json.loads(text)
         if facts.pop("format", None) != FORMAT:
             raise BadInput(f"this report is not of format {FORMAT}; run the evaluation again")
-        models = tuple(ModelFacts(**{**m, "trials": tuple(m["trials"])}) for m in facts.pop("models"))
+        tuples = ("trials", "at_border")
+        models = tuple(
+            ModelFacts(**{**m, **{name: tuple(m.get(name, ())) for name in tuples}}) for m in facts.pop("models")
+        )
         rows = tuple(Row(**row) for row in facts.pop("rows"))
         costs = tuple(IndexCost(**cost) for cost in facts.pop("index_costs", ()))
         return cls(**{**facts, "ks": tuple(facts["ks"])}, models=models, rows=rows, index_costs=costs)

@@ -140,7 +140,8 @@ def _catalogue_table(report: Report) -> str:
 def _cost_table(report: Report) -> str:
     rows = [["model", "trials", "tuning", "last fit", "evaluation", "users/s", "peak memory so far"]]
     for model in report.models:
-        trials = f"{len(model.trials)} of {model.grid_size}" if model.trials else "–"
+        of = f" of {model.grid_size}" if model.grid_size else ""
+        trials = f"{len(model.trials)}{of}" if model.trials else "–"
         seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
         speed = f"{model.users_per_second:,.0f}"
         rows.append([model.name, trials, *seconds, speed, _gib(model.peak_memory_bytes)])
@@ -148,7 +149,13 @@ def _cost_table(report: Report) -> str:
 
 
 def _options(report: Report) -> str:
-    return "\n".join(f"- `{model.name}`: {_plain(model.options)}" for model in report.ranking())
+    return "\n".join(f"- `{model.name}`: {_plain(model.options)}{_border(model)}" for model in report.ranking())
+
+
+def _border(model: ModelFacts) -> str:
+    """Says where a search was too narrow."""
+    names = ", ".join(f"`{name}`" for name in model.at_border)
+    return f"; best at the border of what was tried, so let it grow: {names}" if names else ""
 
 
 def _plain(options: Mapping[str, Any]) -> str:

@@ -2,27 +2,29 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from twotower.data.split import Split
-from twotower.errors import BadConfig, TrainingDiverged
+from twotower.errors import BadConfig, LeakError, TrainingDiverged
 from twotower.evaluation.blind import BlindSplit, blind_final
 from twotower.evaluation.runner import BLOCK, evaluate, parse_metric
+from twotower.evaluation.space import Options, Search, at_border, grid_size, parse
+from twotower.evaluation.study import Attempt, Pruned, Study, Trial, journal
 from twotower.protocols import Recommender
 
-Options = dict[str, Any]
-Search = Mapping[str, Sequence[Any]]
-"""Option name to the values that are tried."""
 Say = Callable[[str], None]
 """Takes a line for the person who waits."""
 
 
 class Fittable(Recommender, Protocol):
-    """A recommender that learns from a split, e.g. every `ScoringModel`."""
+    """A recommender that learns from a split, e.g. every `ScoringModel`.
+
+    Where it has an attribute `on_validation`, it calls that with the validation figure of every epoch; the call may
+    raise, which ends the fit.
+    """
 
     def fit(self, split: Split) -> Any:
         """Learns from `split.train`; may watch `split.validation`."""
@@ -34,25 +36,6 @@ Build = Callable[..., Fittable]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One fit of the search.
-
-    Attributes:
-        options: what was tried.
-        score: the metric on validation; NaN if training diverged.
-        seconds: wall time of fit and evaluation.
-        error: why there is no score, else None.
-        found: options that the fit found out by watching validation, e.g. the best number of epochs.
-    """
-
-    options: Options
-    score: float
-    seconds: float
-    error: str | None = None
-    found: Options = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Tuned:
     """The outcome of a search.
 
@@ -61,7 +44,8 @@ class Tuned:
         score: their metric on validation.
         metric: e.g. "map@10".
         trials: all that was tried, in order.
-        grid_size: how many combinations there were.
+        grid_size: how many combinations there were; 0 where options have ranges.
+        at_border: options whose best value lies at an end of what was tried; their space should grow.
     """
 
     options: Options
@@ -69,6 +53,7 @@ class Tuned:
     metric: str
     trials: tuple[Trial, ...]
     grid_size: int
+    at_border: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -83,45 +68,76 @@ def tune(
     *,
     metric: str = "map@10",
     max_trials: int = 12,
+    minutes: float | None = None,
     seed: int = 0,
     block: int = BLOCK,
     say: Say | None = None,
+    start: Options | None = None,
+    prune: bool = True,
+    study_file: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> Tuned:
-    """Tries all combinations, or a random subset when there are more than `max_trials`.
+    """Tries all combinations, or as many as the budget allows, chosen by TPE from what was learnt so far.
 
     Every trial is fitted on train and scored on validation of a `BlindSplit`: reaching for the test is an error.
 
     Args:
         build: makes an unfitted model of the options tried.
-        search: values by option; empty: one trial with the defaults.
+        search: values or a range by option; empty: one trial with the defaults.
         split: train and validation are used.
         metric: what to maximise.
         max_trials: the same budget for every model.
-        seed: of the random subset.
+        minutes: nothing new is begun when the trials took so long, but one trial there is; None: no limit.
+        seed: of what is tried.
         block: queries asked at once.
         say: told about every trial.
+        start: options that are tried first when not all combinations are, e.g. the usual ones.
+        prune: stop trials that fall behind the median, where the model tells how its epochs go.
+        study_file: keeps the trials; a search that was killed goes on from there.
+        identity: what else the trials depend on; a study file that differs in it is refused.
 
     Raises:
-        BadConfig: an option without values, or a budget below 1.
-        TrainingDiverged: in all trials.
+        BadConfig: an option without values, a budget below 1, or a study file of something else.
+        BundleError: another process writes the study file.
+        TrainingDiverged: no trial gave a score.
         LeakError: a model asked for the test.
     """
     _, k = parse_metric(metric)
+    parse(search)
+    if max_trials < 1 or (minutes is not None and minutes <= 0):
+        raise BadConfig(f"tune: max_trials={max_trials} must be at least 1, minutes={minutes} above 0")
     blind = BlindSplit.of(split)
-    candidates = list(combinations(search, max_trials, seed))
-    trials: list[Trial] = []
-    for number, options in enumerate(candidates, start=1):
-        trials.append(_try(build, options, blind, metric, k, block))
-        if say:
-            last = trials[-1]
-            outcome = last.error or f"{metric} {last.score:.4f}"
-            say(f"trial {number}/{len(candidates)} {options}: {outcome} on validation, {last.seconds:.1f} s")
+    known = {"metric": metric, "split": split.name, **(identity or {})}
+    if study_file is not None:
+        known["dataset"] = split.dataset.fingerprint()
+    with journal(study_file) as storage:
+        study = Study(
+            search, max_trials=max_trials, seed=seed, storage=storage, identity=known, start=start, prune=prune
+        )
+        limit = math.inf if minutes is None else 60 * minutes
+        while not (done := study.trials()) or sum(trial.seconds for trial in done) < limit:
+            attempt = study.ask()
+            if attempt is None:
+                break
+            trial = _try(build, attempt, blind, metric, k, block)
+            study.tell(attempt, trial)
+            if say:
+                say(_told(trial, f"{len(done) + 1}/{_planned(search, max_trials)}", metric))
+        return tuned(study.trials()[:max_trials], search, metric)
+
+
+def tuned(trials: list[Trial], search: Search, metric: str) -> Tuned:
+    """The best of some trials.
+
+    Raises:
+        TrainingDiverged: none has a score.
+    """
     scored = [trial for trial in trials if trial.error is None]
     if not scored:
-        raise TrainingDiverged(f"tune: all {len(trials)} trials diverged, the last: {trials[-1].error}")
+        raise TrainingDiverged(f"tune: all {len(trials)} trials failed, the last: {trials[-1].error}")
     best = max(scored, key=lambda trial: trial.score)
-    grid_size = math.prod(len(values) for values in search.values())
-    return Tuned({**best.options, **best.found}, best.score, metric, tuple(trials), grid_size)
+    options = {**best.options, **best.found}
+    return Tuned(options, best.score, metric, tuple(trials), grid_size(search), at_border(search, best.options))
 
 
 def fit_final(build: Build, options: Options, split: Split) -> Fittable:
@@ -131,34 +147,31 @@ def fit_final(build: Build, options: Options, split: Split) -> Fittable:
     return model
 
 
-def combinations(search: Search, max_trials: int, seed: int) -> Iterator[Options]:
-    """The grid in order, or `max_trials` of its points drawn without repeats; huge grids are never written out.
-
-    >>> list(combinations({"dim": [8, 16], "lr": [0.1]}, 5, seed=0))
-    [{'dim': 8, 'lr': 0.1}, {'dim': 16, 'lr': 0.1}]
-    """
-    if max_trials < 1:
-        raise BadConfig(f"tune: max_trials={max_trials} must be at least 1")
-    for name, values in search.items():
-        if isinstance(values, str) or not len(values):
-            raise BadConfig(f"tune: option {name!r} needs a list of values to try, got {values!r}")
-    sizes = [len(values) for values in search.values()]
-    total = math.prod(sizes)
-    points: Sequence[int] = range(total)
-    if total > max_trials:
-        points = sorted(np.random.default_rng(seed).choice(total, max_trials, replace=False).tolist())
-    for point in points:
-        places = np.unravel_index(point, sizes) if sizes else ()
-        yield {name: values[int(at)] for (name, values), at in zip(search.items(), places, strict=True)}
-
-
-def _try(build: Build, options: Options, split: Split, metric: str, k: int, block: int) -> Trial:
+def _try(build: Build, attempt: Attempt, split: Split, metric: str, k: int, block: int) -> Trial:
+    """One fit and its score; whatever goes wrong is the trial's, except reaching for the test."""
     started = time.perf_counter()
     try:
-        model = build(**options)
+        model = build(**attempt.options)
+        if hasattr(model, "on_validation"):
+            model.on_validation = attempt.report
         model.fit(split)
         score = evaluate(model, split.validation, ks=(k,), block=block).mean(metric)
-    except TrainingDiverged as error:
-        return Trial(options, math.nan, time.perf_counter() - started, str(error))
+    except LeakError:
+        raise
+    except Pruned as pruned:
+        return Trial(attempt.options, math.nan, time.perf_counter() - started, str(pruned), pruned=True)
+    except Exception as error:  # a setting may run out of memory, diverge, be refused: the others go on
+        kind = "" if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: "
+        text = " ".join(f"{kind}{error}".split())
+        return Trial(attempt.options, math.nan, time.perf_counter() - started, text)
     found: Options = getattr(model, "found_options", dict)()
-    return Trial(options, score, time.perf_counter() - started, found=found)
+    return Trial(attempt.options, score, time.perf_counter() - started, found=found)
+
+
+def _planned(search: Search, max_trials: int) -> int:
+    return min(max_trials, grid_size(search) or max_trials)
+
+
+def _told(trial: Trial, number: str, metric: str) -> str:
+    outcome = trial.error or f"{metric} {trial.score:.4f}"
+    return f"trial {number} {trial.options}: {outcome} on validation, {trial.seconds:.1f} s"

@@ -1,6 +1,7 @@
 """`FactorModel`: what pairwise factor models share: training with early stop, scoring with stored vectors."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, get_args
@@ -45,6 +46,8 @@ class FactorModel(ScoringModel):
     Scoring needs no more than the stored vectors. A user without stored vector (unknown, or nothing learnt) gets
     `fold_scale` times the mean vector of the history's items, where `fold_scale` is the number that fits this rule best
     to the training users; without history, the popular list.
+
+    `on_validation`, if set, is called with the MAP@10 of every epoch that is watched; what it raises ends the fit.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class FactorModel(ScoringModel):
         self.patience = patience
         self.seed = seed
         self.best_epochs = epochs
+        self.on_validation: Callable[[float], None] | None = None
         self._user_vectors: Floats = np.empty((0, dim), np.float32)
         self._item_vectors: Floats = np.empty((0, dim + 1), np.float32)
         self._popular: Floats = np.empty(0, np.float32)
@@ -142,7 +146,10 @@ class FactorModel(ScoringModel):
     def _watch(self, network: Network, queries: Queries, relevant: Ragged) -> float:
         """MAP@10 as the network stands now."""
         self._take_vectors(network)
-        return float(average_precision(self.recommend(queries, 10), relevant, 10).mean())
+        figure = float(average_precision(self.recommend(queries, 10), relevant, 10).mean())
+        if self.on_validation is not None:
+            self.on_validation(figure)
+        return figure
 
     def _take_vectors(self, network: Network) -> None:
         """Copies the vectors out of the network; users of whom it knows nothing have 0."""

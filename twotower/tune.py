@@ -1,0 +1,256 @@
+"""`python -m twotower.tune`: finds good options of a baseline or of the towers on validation; publishes nothing."""
+
+import copy
+import math
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twotower.config import compose, conf_dir, group_files, instantiate, locate, plain
+from twotower.console import run_command
+from twotower.errors import BadConfig
+
+if TYPE_CHECKING:
+    from twotower.data.dataset import Dataset
+    from twotower.data.split import Split
+    from twotower.evaluation.tuning import Build, Tuned
+    from twotower.types import Queries, TopK
+
+USAGE = """usage: python -m twotower.tune model=NAME [KEY=VALUE ...]
+
+Fits a model with many options, each on the training part and scored on validation; the test stays closed. Prints the
+trials, the best options and the command that uses them. A tuning that was killed goes on when the same command is typed
+again; with more trials it goes on from those that are done.
+
+  model=NAME          two_tower, or one of {baselines}
+  data=NAME           one of {data}
+  trials=20           settings tried; minutes=30 begins nothing new after them
+  search={{l2: {{low: 1, high: 100, log: true}}, alpha: [1, 5]}}
+                      what is tried instead of the model's own search space
+  metric=map@10 seed=0 prune=true out=DIR
+
+All settings: conf/tune.yaml; what is tried: `search` in conf/baseline/NAME.yaml, conf/search/two_tower.yaml"""
+TOWERS = "two_tower"
+STUDY = "study.jsonl"
+
+
+class TowersOf:
+    """`TwoTower` as a search sees it: fitted for the moment of validation, made of options such as `train.lr`.
+
+    Args:
+        settings: a composed configuration of training.
+        n_candidates: items that RankNet orders.
+        options: by their place in the configuration.
+
+    Raises:
+        BadConfig: an option has no place there.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], n_candidates: int, **options: Any) -> None:
+        self.settings = with_options(settings, options)
+        self.n_candidates = n_candidates
+        self.on_validation: Callable[[float], None] | None = None
+        self._ask: Callable[[Queries, int], TopK] | None = None
+
+    def fit(self, split: "Split") -> "TowersOf":
+        """Learns from `split.train` and stands ready for its validation."""
+        from twotower.data.split import FinalSplit
+        from twotower.two_tower import TwoTower
+
+        model = TwoTower(
+            towers=instantiate(self.settings["model"]),
+            features=instantiate(self.settings["features"]),
+            objective=instantiate(self.settings["objective"]),
+            training=instantiate(self.settings["train"], refit=False),
+        )
+        model.on_validation = self.on_validation
+        parts = split.dataset, split.train, split.validation, split.validation, split.name, split.ordered_by_time
+        model.fit(FinalSplit(*parts))  # it is asked for validation, where it would be asked for the test
+        stages = model.recommender(n_candidates=self.n_candidates)
+        self._ask = stages.recommend if model.objective.trains_towers else stages.gold_standard
+        return self
+
+    def recommend(self, queries: "Queries", k: int) -> "TopK":
+        """Lists of both stages. Shape [B, k]."""
+        assert self._ask is not None, "fit comes first"
+        return self._ask(queries, k)
+
+
+def with_options(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of some settings with options such as `train.lr` put in their place.
+
+    Raises:
+        BadConfig: there is no such place.
+    """
+    changed = copy.deepcopy(dict(settings))
+    for place, value in options.items():
+        group, _, name = place.partition(".")
+        if not name or name not in (changed.get(group) or {}):
+            raise BadConfig(f"search: {place!r} is no option of training; see `python -m twotower.train --cfg job`")
+        changed[group][name] = value
+    return changed
+
+
+def tune_model(settings: Mapping[str, Any]) -> "tuple[Tuned, Path]":
+    """Runs the whole command for plain settings; returns what was found and the folder it wrote into.
+
+    Raises:
+        BadConfig: an unknown model, or a search or budget that makes no sense.
+    """
+    from twotower.evaluation.tuned_file import BEST, write_tuned
+    from twotower.evaluation.tuning import tune
+    from twotower.prepared import load_prepared
+
+    name = settings["tuned"]
+    build, search, start, fixed = _searched(settings)
+    folder = Path(settings["out"] or Path("tuning") / settings["data"]["name"] / name)
+    dataset = load_prepared(settings["data"], Path(settings["prepared"]))
+    split = cut(settings, dataset)
+    print(f"{name} on {dataset.name}, {split.name}: {settings['metric']} on validation, into {folder}")
+    found = tune(
+        build,
+        search,
+        split,
+        metric=settings["metric"],
+        max_trials=settings["trials"],
+        minutes=settings["minutes"],
+        seed=settings["seed"],
+        block=settings["block"],
+        say=partial(print, flush=True),
+        start=start,
+        prune=settings["prune"],
+        study_file=folder / STUDY,
+        identity={"model": name, "options": fixed},
+    )
+    write_tuned(found, folder / BEST, model=name, split=split, fixed=fixed)
+    _print(found, settings, folder)
+    return found, folder
+
+
+def _searched(settings: Mapping[str, Any]) -> "tuple[Build, dict[str, Any], dict[str, Any], dict[str, Any]]":
+    """What makes the model, its search space, its usual options, and what stays fixed.
+
+    Raises:
+        BadConfig: no such model.
+    """
+    from omegaconf import OmegaConf
+
+    name, own = settings["tuned"], settings["search"]
+    if name == TOWERS:
+        groups = {group: settings[group] for group in ("model", "features", "objective", "train")}
+        search = own or _content(conf_dir() / "search" / f"{TOWERS}.yaml")
+        with_options(groups, dict.fromkeys(search))
+        usual = {place: OmegaConf.select(OmegaConf.create(groups), place) for place in search}
+        n = int(settings["n_candidates"])
+        return partial(TowersOf, groups, n), search, usual, {**groups, "n_candidates": n}
+    chosen = _content(_baseline_file(name))
+    model = dict(chosen["model"])
+    return partial(locate(model.pop("_target_")), **model), own or chosen["search"], model, chosen["model"]
+
+
+def _baseline_file(name: str) -> Path:
+    files = {file.stem: file for file in group_files("baseline")}
+    if name not in files:
+        raise BadConfig(f"model={name!r} is unknown; there are {TOWERS}, {', '.join(files)}")
+    return files[name]
+
+
+def _content(file: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    found: Any = OmegaConf.to_container(OmegaConf.load(file))
+    return dict(found)
+
+
+def cut(settings: Mapping[str, Any], dataset: "Dataset") -> "Split":
+    """The data set, cut by the chosen protocol or as its own configuration says."""
+    split: Split = instantiate(settings.get("protocol") or settings["data"]["split"]).split(dataset)
+    return split
+
+
+def _print(found: "Tuned", settings: Mapping[str, Any], folder: Path) -> None:
+    from twotower.evaluation.tuned_file import BEST
+
+    ended = sum(trial.error is None for trial in found.trials)
+    pruned = sum(trial.pruned for trial in found.trials)
+    counts = f"{ended} ended, {pruned} pruned, {len(found.trials) - ended - pruned} failed"
+    print(f"\n{trial_table(found)}\n\n{len(found.trials)} trials in {found.seconds:,.0f} s: {counts}")
+    print(f"best: {found.metric} {found.score:.4f} with {in_words(found.options)}")
+    for name in found.at_border:
+        print(f"note: {name}={found.options[name]} is at the border of what was tried; let its space grow")
+    print(f"written: {folder / BEST}, {folder / STUDY}\n\nnow: {use_of(found, settings, folder)}")
+
+
+def trial_table(found: "Tuned") -> str:
+    """All trials, best first; those without a score last, with the reason."""
+
+    def rank(at: int) -> float:
+        score = found.trials[at].score
+        return -score if math.isfinite(score) else math.inf
+
+    names = list(found.trials[0].options)
+    rows = [["trial", *names, found.metric, "seconds", ""]]
+    for at in sorted(range(len(found.trials)), key=rank):
+        trial = found.trials[at]
+        score = f"{trial.score:.4f}" if trial.error is None else "–"
+        values = [str(trial.options[name]) for name in names]
+        rows.append([str(at + 1), *values, score, f"{trial.seconds:.1f}", trial.error or ""])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
+        for row in rows
+    )
+
+
+def in_words(options: Mapping[str, Any]) -> str:
+    """Options as they are typed."""
+    return " ".join(f"{name}={'null' if value is None else value}" for name, value in options.items()) or "no options"
+
+
+def use_of(found: "Tuned", settings: Mapping[str, Any], folder: Path) -> str:
+    """The command that uses the best options."""
+    if settings["tuned"] != TOWERS:
+        chosen = shlex.join([f"eval.baselines=[{settings['tuned']}]", f"eval.baseline={settings['tuned']}"])
+        return f"python -m twotower.evaluate eval.tuned={shlex.quote(str(folder.parent))} {chosen}"
+    typed = [word for word in settings["typed"] if word.partition("=")[0] not in found.options]
+    return f"python -m twotower.train {shlex.join([*typed, *in_words(found.options).split()])}"
+
+
+_OWN = {"tuned", "trials", "minutes", "metric", "seed", "prune", "block", "n_candidates", "out", "search"}
+"""Settings of this command alone; what else is typed is meant for training too."""
+
+
+def overrides_of(arguments: Sequence[str]) -> list[str]:
+    """What was typed as Hydra takes it: `model=als` chooses what is tuned, `model=reference` the towers' networks."""
+    networks = {file.stem for file in group_files("model")}
+    found = []
+    for word in arguments:
+        key, _, value = word.partition("=")
+        found.append(f"tuned={value}" if key == "model" and value not in networks else word)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(arguments):
+        names = {group: ", ".join(file.stem for file in group_files(group)) for group in ("baseline", "data")}
+        print(USAGE.format(baselines=names["baseline"], data=names["data"]))
+        return 0
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> None:
+    overrides = overrides_of(arguments)
+    settings = plain(compose(overrides, "tune"))
+    settings["typed"] = [w for w in overrides if w.partition("=")[0].lstrip("+") not in _OWN]
+    if settings["tuned"] != TOWERS:
+        _baseline_file(settings["tuned"])
+    tune_model(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
