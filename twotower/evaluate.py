@@ -25,7 +25,7 @@ _EXACTLY = " (exact retrieval)"
 USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
 
 Tunes the baselines on validation, refits them on train and validation, examines them and the run on the test, prints
-the table and writes report.md, report.json and figures/ into the run.
+the table and writes report.html, report.md, report.json and figures/ into the run.
 
   run=NAME                      the run; default: the newest
   runs=[a,b]                    several runs of one data set and split; the report goes into the first
@@ -45,6 +45,7 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
     from twotower.evaluation.benchmark import benchmark
     from twotower.evaluation.tables import print_report
     from twotower.evaluation.writers import write_report
+    from twotower.serve.insights import insights_of
 
     names = list(settings["runs"] or [settings["run"]])
     bundles = [Bundle.open(name, settings["runs_dir"]) for name in names]
@@ -55,6 +56,7 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
         stages, indexed = _stages(bundle, settings, prefix=f"{bundle.name}: " if len(bundles) > 1 else "")
         contenders |= _with_trials(stages, bundle, split, settings["eval"])
         uses |= indexed
+    ours = tuple(contenders)
     contenders |= _baselines(settings["eval"], split)
     options = {k: v for k, v in settings["eval"].items() if k not in ("baselines", "max_trials", "baseline", "tuned")}
     baseline = settings["eval"]["baseline"] if settings["eval"]["baseline"] in contenders else None
@@ -67,10 +69,10 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
         index_uses=uses,
         **options,
     )
-    write_report(report, bundles[0].directory)
+    write_report(report, bundles[0].directory, insights_of(bundles[0], split, report, ours, settings))
     print()
     print_report(report)
-    print(f"\nreport: {bundles[0].directory / 'report.md'}")
+    print(f"\nreport: {bundles[0].directory / 'report.html'}")
     return report
 
 

@@ -42,7 +42,8 @@ def test_an_undefined_number_is_null_in_json(report):
 
 
 def test_write_makes_all_files_and_leaves_no_others(report, tmp_path):
-    names = ["figures/map_at_k.png", "figures/precision_at_k.png", "report.md", "report.json"]
+    figures = ["figures/map_at_k.png", "figures/precision_at_k.png", "figures/novelty.png"]
+    names = [*figures, "report.md", "report.html", "report.json"]
     assert write_report(report, tmp_path / "run") == [tmp_path / "run" / name for name in names]
     assert {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*.*")} == set(names)
     assert read_report(tmp_path / "run").rows == report.rows

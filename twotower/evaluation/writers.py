@@ -1,11 +1,16 @@
-"""Writes a `Report` into a directory: JSON for machines, Markdown and figures for people; whole files or none."""
+"""Writes a `Report` into a directory: JSON for machines, HTML, Markdown and figures for people; whole files or none."""
 
+import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from twotower.evaluation.figures import draw_metric
+from twotower.evaluation.insights import Insights
+from twotower.evaluation.page import figures_of, page
+from twotower.evaluation.page_figures import png
 from twotower.evaluation.report import Report
 from twotower.evaluation.tables import markdown
 
@@ -13,22 +18,27 @@ FIGURES = {"map": "figures/map_at_k.png", "precision": "figures/precision_at_k.p
 """Metric to the figure that shows it."""
 
 
-def write_report(report: Report, directory: Path) -> list[Path]:
-    """Writes `report.json`, `report.md` and the figures; `report.json` comes last, so where it is, all is.
+def write_report(report: Report, directory: Path, insights: Insights | None = None) -> list[Path]:
+    """Writes the figures, `report.md`, `report.html` and `report.json`, the last one last: where it is, all is.
 
     Args:
         report: what to write.
         directory: made if needed; older files of the same names are replaced one by one.
+        insights: what the page shows beyond the metrics; kept as `figures/insights.json`.
 
     Returns:
         The files, in the order in which they were written.
     """
-    page = markdown(report) + "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in FIGURES.items())
     makers: dict[str, Callable[[Path], object]] = {
         name: partial(draw_metric, report, metric) for metric, name in FIGURES.items()
     }
-    makers["report.md"] = lambda path: path.write_text(page, encoding="utf-8")
-    makers["report.json"] = lambda path: path.write_text(report.to_json(), encoding="utf-8")
+    makers |= {f"figures/{s.file}.png": partial(png, s.draw) for s in figures_of(report, insights) if s.file != "curve"}
+    if insights is not None:
+        makers["figures/insights.json"] = _text(json.dumps(asdict(insights), indent=1, allow_nan=False, default=str))
+    shown = "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in FIGURES.items())
+    makers["report.md"] = _text(markdown(report) + shown)
+    makers["report.html"] = _text(page(report, insights))
+    makers["report.json"] = _text(report.to_json())
     for name, make in makers.items():
         write_whole(directory / name, make)
     return [directory / name for name in makers]
@@ -50,3 +60,7 @@ def write_whole(path: Path, make: Callable[[Path], object]) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _text(text: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(text, encoding="utf-8")

@@ -226,6 +226,11 @@ class ServedRun:
         external = self.files.item_ids.external[item]
         return external.item() if isinstance(external, np.generic) else external
 
+    def title_of(self, item: int) -> str:
+        """What people call an item: its title, or the first of its features."""
+        found = self._title(item)
+        return found or ", ".join(str(value) for value in list(self.files.catalogue.describe(item).values())[:2])
+
     def _title(self, item: int) -> str | None:
         name = self.files.title
         return None if name is None else str(self.files.catalogue.describe(item).get(name, "")) or None

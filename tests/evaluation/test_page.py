@@ -1,0 +1,221 @@
+"""The report page: one file, honest sections, escaped names, colours of the page; and the gathering behind it."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from twotower.data.categories import Categories
+from twotower.data.schema import Column, FeatureSchema, Kind
+from twotower.data.tables import FeatureTable
+from twotower.evaluation.benchmark import benchmark
+from twotower.evaluation.gathering import exposure_of, hits_of, reliability_of, scores_of, stages_of, vector_map
+from twotower.evaluation.insights import Example, Insights, Place
+from twotower.evaluation.page import figures_of, gains_of, page, verdict_of
+from twotower.evaluation.page_figures import PAGE, svg
+from twotower.evaluation.writers import write_report
+from twotower.recommender import Trace
+from twotower.types import NO_ITEM, Ragged, TopK
+
+HOSTILE = '<script>alert("x")</script> & $x_1$'
+
+
+@pytest.fixture(scope="module")
+def report(split, by_score):
+    contenders = {"ours": by_score(weight=0.0, noise=1.0).fit(split), "popular": by_score().fit(split)}
+    return benchmark(split, contenders, baseline="popular", ks=(1, 5, 10), resamples=100)
+
+
+@pytest.fixture(scope="module")
+def ranked():
+    """Two users with four candidates; user 0 took item 2 (second place), user 1 nothing of these."""
+    scores = np.log(np.array([[0.42, 0.3, 0.16, 0.12], [0.7, 0.1, 0.1, 0.1]], np.float32))
+    return TopK(np.array([[5, 2, 7, 1], [3, 4, 6, 0]]), scores)
+
+
+@pytest.fixture(scope="module")
+def insights(ranked):
+    relevant = Ragged.from_lists([[2], [9]])
+    hits = hits_of(ranked, relevant)
+    rng = np.random.default_rng(0)
+    table = FeatureTable(
+        FeatureSchema((Column("kind", Kind.CATEGORICAL),)), {"kind": Categories.of([HOSTILE, "b"] * 20)}, 40
+    )
+    epochs = ({"epoch": 0, "loss": 2.0, "validation": 0.1}, {"epoch": 1, "loss": 1.0, "validation": 0.2})
+    places = (Place("2", "two", hit=True), Place("3", "three"))
+    return Insights(
+        run="r",
+        ours=("ours",),
+        n_users=2,
+        stages=stages_of(Trace((), None, {}, ranked, ranked, ranked), relevant),
+        scores=scores_of(ranked, hits),
+        reliability=reliability_of(ranked, hits),
+        exposure=exposure_of(np.arange(100), {"both stages": np.array([99, 99, 0])}),
+        vectors=vector_map(rng.normal(size=(40, 4)).astype(np.float32), table),
+        examples=(Example(HOSTILE, 1, (Place("1", HOSTILE),), places, 1),),
+        curves=(("choosing the epochs", epochs),),
+        index={"index": "FaissIndex", "recall": {"@10": 0.99}},
+        frontier=((0.9, 0.2, False), (0.99, 0.5, True)),
+        commands=("python -m twotower.evaluate run=r",),
+    )
+
+
+class Tags(HTMLParser):
+    """Opening and closing tags must match; addresses are kept."""
+
+    VOID = frozenset(("meta", "link", "br", "img", "hr", "input"))
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.ids, self.names = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(text):
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+    return tags
+
+
+def headings(text):
+    return re.findall(r"<h2>(.*?)</h2>", text)
+
+
+def test_the_page_is_one_file_that_asks_no_network(report, insights):
+    text = page(report, insights)
+    tags = parsed(text)
+    assert all(address.startswith("#") for address in tags.addresses)
+    assert "script" not in tags.names
+    assert "@import" not in text
+    assert re.findall(r"url\((?!#)", text) == []
+
+
+def test_names_from_outside_are_escaped_everywhere(report, insights):
+    models = tuple(replace(model, name=HOSTILE if model.name == "ours" else model.name) for model in report.models)
+    rows = tuple(replace(row, model=HOSTILE if row.model == "ours" else row.model) for row in report.rows)
+    text = page(replace(report, models=models, rows=rows), replace(insights, ours=(HOSTILE,)))
+    assert "script" not in parsed(text).names
+    assert "&lt;script&gt;" in text
+    assert "$x_1$" in text  # drawn as written, not set as a formula
+
+
+def test_sections_without_data_are_left_out(report, insights):
+    everything, little = headings(page(report, insights)), headings(page(report))
+    assert set(everything) - set(little) == {
+        "The two stages",
+        "The index",
+        "What RankNet's scores mean",
+        "Training",
+        "Item vectors",
+        "Lists of users drawn at random",
+    }
+    assert [shown.file for shown in figures_of(report)] == ["curve", "novelty"]
+
+
+def test_the_figures_of_the_page_use_its_colours_only(report, insights):
+    for shown in figures_of(report, insights):
+        text = svg(shown.draw, shown.told)
+        ElementTree.fromstring(text.replace("xlink:", ""))
+        assert "var(--c" in text
+        assert "var(--soft)" in text
+        assert not [stand_in for stand_in in (PAGE.ink, PAGE.soft, *PAGE.series) if stand_in in text]
+        assert set(re.findall(r"#[0-9a-f]{6}\b", text)) <= {"#000000"}  # of paths that are clipped away or unfilled
+
+
+def test_every_figure_is_also_a_file_and_the_insights_read_back(report, insights, tmp_path):
+    files = write_report(report, tmp_path, insights)
+    assert files[-2:] == [tmp_path / "report.html", tmp_path / "report.json"]
+    for shown in figures_of(report, insights):
+        if shown.file != "curve":
+            assert (tmp_path / "figures" / f"{shown.file}.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "figures" / "insights.json").read_text())["stages"]["retrieved"]["1"] == 0.0
+
+
+def test_gains_are_shares_of_the_other_models_figure(report):
+    verdict = verdict_of(report, ("ours",))
+    at_10 = report.row("ours", "map@10").mean / report.row("popular", "map@10").mean - 1
+    ((peer, gains),) = gains_of(report, verdict)
+    assert (verdict.ours, peer) == ("ours", "popular")
+    assert gains[report.ks.index(10)] == pytest.approx(at_10)
+
+
+def test_a_page_whose_hero_loses_says_so_in_red(report):
+    best, worst = (model.name for model in report.ranking())
+    assert f"{best} is better than {worst} here" in page(report, Insights("r", ours=(worst,)))
+    assert 'class="verdict missed"' not in page(report, Insights("r", ours=(best,)))
+
+
+def test_a_hit_is_marked_in_the_list(report, insights):
+    text = page(report, insights)
+    assert re.search(r'<li class="hit">two <code>2</code>', text)
+    assert re.search(r"<li>three <code>3</code>", text)
+
+
+def test_hits_are_found_per_user_and_padding_is_none():
+    found = TopK(np.array([[1, 2], [2, NO_ITEM]]), np.array([[1.0, 0.5], [1.0, -np.inf]], np.float32))
+    assert hits_of(found, Ragged.from_lists([[2, 7], [1]])).tolist() == [[False, True], [False, False]]
+    assert hits_of(found, Ragged.from_lists([[], [2]])).tolist() == [[False, False], [True, False]]
+
+
+def test_stage_recall_counts_targets_that_were_not_found(ranked):
+    trace = Trace((), None, {}, ranked, TopK(ranked.items[:, ::-1], ranked.scores), ranked)
+    found = stages_of(trace, Ragged.from_lists([[5, 8], [3]]))
+    assert found.retrieved == {1: (1 / 2 + 1) / 2}  # user 0 has one of two targets first, user 1 its only one
+    assert found.ranked == {1: 0.0}
+
+
+def test_calibration_counts_users_with_a_choice_among_their_candidates(ranked):
+    found = reliability_of(ranked, hits_of(ranked, Ragged.from_lists([[2], [9]])))
+    # user 0 alone; three bins a decade: .10 to .215 holds .12 and .16, .215 to .464 holds .30 (the choice) and .42
+    assert found.foreseen == pytest.approx((0.14, 0.36))
+    assert found.observed == pytest.approx((0.0, 0.5))
+    assert found.pairs == (2, 2)
+    assert found.ece == pytest.approx((2 * 0.14 + 2 * (0.5 - 0.36)) / 4)
+
+
+def test_nothing_to_find_gives_no_calibration_and_no_histogram(ranked):
+    hits = hits_of(ranked, Ragged.from_lists([[9], [9]]))
+    assert reliability_of(ranked, hits) is None
+    assert scores_of(ranked, hits) is None
+
+
+def test_histograms_add_up_to_one(ranked):
+    found = scores_of(ranked, hits_of(ranked, Ragged.from_lists([[2], [9]])))
+    assert sum(found.positives) == pytest.approx(1)
+    assert sum(found.negatives) == pytest.approx(1)
+
+
+def test_the_most_popular_hundredth_is_the_first_shelf():
+    found = exposure_of(np.arange(100), {"shown": np.array([99, 99, 98, 0])})  # item 99 has the most events
+    assert found.shares["shown"] == (0.5, 0.25, 0.0, 0.0, 0.25)
+
+
+def test_the_map_is_coloured_by_the_feature_that_separates_the_vectors():
+    rng = np.random.default_rng(3)
+    side = np.repeat([0, 1], 30)
+    vectors = (rng.normal(size=(60, 5)) + 8 * side[:, None]).astype(np.float32)
+    columns = {"noise": Categories.of(list("ab" * 30)), "side": Categories.of([str(s) for s in side])}
+    schema = FeatureSchema(tuple(Column(name, Kind.CATEGORICAL) for name in columns))
+    found = vector_map(vectors, FeatureTable(schema, columns, 60))
+    assert found.feature == "side"
+    assert found.explained > 0.9
+    assert vector_map(vectors, FeatureTable.empty(60)) is None
