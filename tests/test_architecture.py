@@ -32,6 +32,7 @@ FLOORS = {
         "tune_index",
         "tune",
         "prepare",
+        "compare_metrics",
         "console",
         "__main__",
         "serve",

@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": ("twotower.tune", "find good options of a baseline or of the towers on validation"),
     "evaluate": ("twotower.evaluate", "compare a run with tuned baselines, write its report"),
     "recommend": ("twotower.recommend", "print the list of one user"),
+    "compare-metrics": ("twotower.compare_metrics", "score one list under each library's definitions"),
 }
 """Sub-command to the module whose `main(arguments) -> int` it calls, and what it does."""
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {name:<12} {does}" for name, (_, does) in COMMANDS.items()]
+    lines = [f"  {name:<15} {does}" for name, (_, does) in COMMANDS.items()]
     return "\n".join(
         ["usage: twotower COMMAND [OPTIONS]", "", *lines, "", "Each command explains itself: twotower COMMAND --help"]
     )

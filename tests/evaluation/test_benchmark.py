@@ -2,13 +2,15 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 
 from twotower.errors import BadConfig
 from twotower.evaluation.benchmark import Fitted, TunedContender, benchmark
 from twotower.evaluation.runner import evaluate
 from twotower.evaluation.tuning import fit_final
-from twotower.metrics.bootstrap import permutation_test
+from twotower.metrics.bootstrap import holm, permutation_test
+from twotower.metrics.ranking import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def report(split, by_score):
 
 
 def test_rows_are_the_means_of_the_runner(report, split, by_score):
-    assert len(report.rows) == 4 * 7 * 3  # contenders, metrics, k in 1, 5 and the primary's 10
+    assert len(report.rows) == 4 * len(METRICS) * 3  # contenders, metrics, k in 1, 5 and the primary's 10
     for name, model in (("popular", by_score().fit(split)), ("made", by_score(weight=-1.0).fit(split))):
         for metric, mean in evaluate(model, split.test, ks=(1, 5, 10)).means.items():
             row = report.row(name, metric)
@@ -52,6 +54,13 @@ def test_the_baseline_is_not_tested_and_an_equal_model_does_not_differ(report, s
     values = [evaluate(model, split.test, ks=(10,)).per_user["map@10"] for model in models]
     exact = permutation_test((values[0] - values[1])[:, None], resamples=20_000, seed=9)[0]
     assert worse.p_value == pytest.approx(exact, abs=0.08)  # 200 resamples: sd .022
+
+
+def test_p_values_are_corrected_for_the_models_of_one_metric_at_one_cut_off(report):
+    for metric in ("map@10", "recall@1"):
+        rows = [report.row(name, metric) for name in ("tuned", "made", "fitted")]
+        assert [row.p_holm for row in rows] == holm(np.array([row.p_value for row in rows])).tolist()
+    assert report.row("popular", "map@10").p_holm is None
 
 
 def test_models_are_ordered_by_the_primary_metric(report):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from twotower.errors import BadConfig, BadInput
-from twotower.metrics.bootstrap import bootstrap_intervals, permutation_test
+from twotower.metrics.bootstrap import bootstrap_intervals, holm, permutation_test
 
 RNG = np.random.default_rng(11)
 
@@ -64,6 +64,44 @@ def test_without_any_difference_p_is_one_and_it_never_is_zero():
 def test_under_no_difference_small_p_values_are_as_rare_as_they_say():
     found = permutation_test(RNG.normal(0, 1, (80, 400)), resamples=500)
     assert 8 <= (found <= 0.05).sum() <= 34  # 400 * .05 = 20, sd 4.4
+
+
+def test_holm_of_a_worked_example():
+    # rising: .005 * 4 = .02, .01 * 3 = .03, .03 * 2 = .06, .04 * 1 = .04 but not below .06
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.2])) == [0.2]
+    assert holm(np.array([0.6, 0.9])).tolist() == [1.0, 1.0]
+    assert holm(np.empty(0)).tolist() == []
+
+
+def test_holm_rejects_what_stepping_down_rejects():
+    for p in RNG.random((200, 6)) ** 4:
+        rejected, order = np.zeros(6, bool), np.argsort(p)
+        for step, at in enumerate(order):  # the definition: stop at the first that exceeds alpha / tests left
+            if p[at] > 0.05 / (6 - step):
+                break
+            rejected[at] = True
+        assert ((holm(p) <= 0.05) == rejected).all()
+
+
+def test_what_is_no_p_value_is_refused():
+    for wrong in (-0.1, 1.1, np.nan):
+        with pytest.raises(BadInput, match="must lie between 0 and 1"):
+            holm(np.array([0.5, wrong]))
+
+
+@pytest.mark.slow
+def test_models_that_are_equally_good_differ_significantly_in_4_to_6_of_100_cases():
+    p_values = np.concatenate([a_a_simulation(number) for number in range(500)])
+    assert 0.04 <= (p_values <= 0.05).mean() <= 0.06  # 4,000 pairs: sd .0034, so that no luck with seeds is needed
+
+
+def a_a_simulation(number, n_pairs=8, n_users=300):
+    """The p-values of pairs of models that have the same chance of a hit for each user."""
+    rng = np.random.default_rng([17, number])
+    chance = rng.beta(1, 4, (n_users, n_pairs))  # users differ in how easily they are served
+    precision_at_10 = rng.binomial(10, chance, (2, n_users, n_pairs)) / 10
+    return permutation_test(precision_at_10[0] - precision_at_10[1], resamples=2_000, seed=number)
 
 
 def test_the_seed_decides_everything():

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from twotower.errors import BadConfig, BadInput
 from twotower.metrics import ranking
+from twotower.metrics.names import metric_label, metric_meaning
 from twotower.metrics.ranking import METRICS, as_topk, average_precision, hit_matrix, ndcg, precision, ranking_metrics
+from twotower.topk import top_k
 from twotower.types import NO_ITEM, Ragged
 
 GOLDEN = as_topk([[1, 90, 2, 91, 92, 3]])
@@ -39,6 +41,7 @@ def test_all_metrics_of_the_golden_list_at_three():
     ideal = 1 + 1 / np.log2(3) + 1 / 2
     expected = {
         "map@3": 5 / 9,
+        "map_rel@3": 1 / 3,
         "precision@3": 2 / 3,
         "recall@3": 2 / 5,
         "f1@3": 2 * (2 / 3) * (2 / 5) / (2 / 3 + 2 / 5),
@@ -59,6 +62,25 @@ def test_a_short_list_counts_its_missing_places_as_misses():
     assert precision(as_topk([[1, 2]]), TRUTH, 10)[0] == 2 / 10
     assert average_precision(as_topk([[1, 2]]), TRUTH, 10)[0] == (1 + 1) / 5
     assert (hit_matrix(as_topk([[], [1]]), Ragged.from_lists([[0], [1]])) == [[False], [True]]).all()
+
+
+def test_a_user_without_relevant_items_has_no_value_in_any_metric():
+    found = ranking_metrics(as_topk([[1, 2], [1, 2]]), Ragged.from_lists([[], [1]]), [3])
+    assert all(np.isnan(values[0]) and not np.isnan(values[1]) for values in found.values())
+
+
+def test_of_equal_scores_the_smaller_id_counts_first():
+    assert precision(top_k(np.zeros((1, 4), np.float32), 2), Ragged.from_lists([[1]]), 2)[0] == 1 / 2  # 0, 1
+    assert precision(top_k(np.zeros((1, 4), np.float32), 2), Ragged.from_lists([[2]]), 2)[0] == 0
+
+
+def test_every_metric_has_a_label_of_its_variant_and_a_meaning():
+    labels = {name: metric_label(f"{name}@10") for name in METRICS}
+    assert (labels["map"], labels["map_rel"]) == ("map@10[min]", "map@10[rel]")
+    assert len(set(labels.values())) == len(METRICS)
+    assert all(metric_meaning(name).endswith(".") for name in METRICS)
+    with pytest.raises(BadInput, match="'map2' has no label; there are map"):
+        metric_label("map2@3")
 
 
 @given(CASES)

@@ -17,7 +17,7 @@ from twotower.evaluation.report import ModelFacts, Report, Row
 from twotower.evaluation.runner import BLOCK, DEFAULT_KS, Evaluation, evaluate, parse_metric
 from twotower.evaluation.space import Options, Search
 from twotower.evaluation.tuning import Build, Say, Tuned, fit_final, tune
-from twotower.metrics.bootstrap import bootstrap_intervals, permutation_test
+from twotower.metrics.bootstrap import Values, bootstrap_intervals, holm, permutation_test
 from twotower.protocols import Recommender
 
 
@@ -161,6 +161,7 @@ def compare(
     if baseline is not None:
         values -= np.column_stack([found[baseline].per_user[metric] for _, metric in names])
         p_value = permutation_test(values, resamples=resamples, seed=seed)
+    p_holm = _corrected(names, p_value, baseline)
     rows = []
     for at, (model, metric) in enumerate(names):
         name, k = parse_metric(metric)
@@ -168,8 +169,18 @@ def compare(
         if baseline is None or model == baseline:
             rows.append(Row(model, name, k, mean, low, high))
         else:
-            rows.append(Row(model, name, k, mean, low, high, mean - found[baseline].mean(metric), float(p_value[at])))
+            difference = mean - found[baseline].mean(metric)
+            rows.append(Row(model, name, k, mean, low, high, difference, float(p_value[at]), float(p_holm[at])))
     return tuple(rows)
+
+
+def _corrected(names: Sequence[tuple[str, str]], p_value: Values, baseline: str | None) -> Values:
+    """Holm's correction; a family is every model but the baseline, by one metric at one cut-off."""
+    p_holm = p_value.copy()
+    for family in {metric for _, metric in names}:
+        at = [place for place, (model, metric) in enumerate(names) if metric == family and model != baseline]
+        p_holm[at] = holm(p_value[at])
+    return p_holm
 
 
 def refuse_mixed(competitors: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from twotower.evaluation.report import Report
+from twotower.metrics.names import metric_label
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#999933")
 """Okabe & Ito's palette (its yellow exchanged for olive, which shows on white)."""
@@ -38,7 +39,7 @@ def draw_metric(report: Report, metric: str, path: Path) -> None:
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel("k (places in the list)")
-    axes.set_ylabel(f"{metric}@k, mean over users, {report.level:.0%} interval")
+    axes.set_ylabel(f"{metric_label(metric)}, mean over users, {report.level:.0%} interval")
     axes.set_title(f"{report.dataset['name']} · {report.split['name']}")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

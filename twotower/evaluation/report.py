@@ -24,6 +24,7 @@ class Row:
         high: upper end.
         difference: mean minus the baseline's mean; None for the baseline itself or without one.
         p_value: of "no difference from the baseline" (paired permutation test, two-sided); None as above.
+        p_holm: the same, corrected for all models that are tested by this metric at this cut-off.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Row:
     high: float
     difference: float | None = None
     p_value: float | None = None
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,16 @@ from typing import Any, TextIO
 
 from twotower.data.split import FULL_CATALOGUE
 from twotower.evaluation.report import IndexCost, ModelFacts, Report, Row
+from twotower.metrics.names import metric_label, metric_meaning
 
-MEANING = {
-    "map": "mean average precision, divisor min(k, relevant items)",
-    "precision": "mean of hits / k (some papers call this MAP@k)",
-    "recall": "mean of hits / relevant items",
-    "ndcg": "binary gains, discount log2(rank + 1), ideal of min(k, relevant items) hits",
-    "mrr": "mean of 1 / rank of the first hit within k, else 0",
-    "hit_rate": "share of users with a hit within k",
-    "f1": "mean of 2 hits / (k + relevant items)",
-}
-"""What each metric is, exactly; stands beside its table."""
 _HEADLINE_METRICS = ("map", "precision", "ndcg", "hit_rate")
 Cells = Sequence[Sequence[str]]
 
 
 def text_table(report: Report) -> str:
     """The headline table for a terminal: models by the primary metric, best first."""
-    header = [report.primary, "interval", "vs baseline", "p", *_headline(report)]
+    headline = map(metric_label, _headline(report))
+    header = [metric_label(report.primary), "interval", "vs baseline", "p (Holm)", *headline]
     rows = [["model", *header]]
     for model in report.ranking():
         row = report.row(model.name, report.primary)
@@ -52,7 +44,7 @@ def _competitors(report: Report) -> str:
 
 def index_cost_line(report: Report, cost: IndexCost) -> str:
     """What the index costs a contender, in one line."""
-    told = f"index of {cost.model}: {cost.index}; {cost.metric} {cost.mean:.4f}"
+    told = f"index of {cost.model}: {cost.index}; {metric_label(cost.metric)} {cost.mean:.4f}"
     if cost.is_exact:
         return f"{told}, which is that of exact retrieval: every item is compared, so the index costs nothing"
     share = "" if cost.relative is None else f"{cost.relative:+.2%}, "
@@ -67,7 +59,7 @@ def markdown(report: Report) -> str:
     parts = [
         f"# {report.dataset['name']}: {len(report.models)} models, {report.split['name']}",
         _conditions(report),
-        f"## {report.primary}",
+        f"## {metric_label(report.primary)}",
         f"{_meaning(report.primary)} Intervals: {report.level:.0%} bootstrap over users "
         f"({report.resamples:,} resamples). {_test_note(report)}",
         _primary_table(report),
@@ -76,7 +68,7 @@ def markdown(report: Report) -> str:
         lines = "\n".join(f"- {index_cost_line(report, cost)}" for cost in report.index_costs)
         parts += ["## What the index costs", lines]
     for metric in report.metrics:
-        parts += [f"## {metric}@k", _meaning(metric), _metric_table(report, metric)]
+        parts += [f"## {metric_label(metric)}", _meaning(metric), _metric_table(report, metric)]
     parts += [
         "## Catalogue",
         "Share of items shown to anybody, inequality of exposure (0: equal), mean surprise in bits.",
@@ -106,13 +98,14 @@ def _test_note(report: Report) -> str:
     if report.baseline is None:
         return "No baseline was named, so nothing is tested."
     return (
-        f"Differences are from `{report.baseline}`; p: paired permutation test over users, two-sided, "
-        "not corrected for the number of models."
+        f"Differences are from `{report.baseline}`; p (Holm): paired permutation test over users, two-sided, "
+        "corrected for the number of models."
     )
 
 
 def _primary_table(report: Report) -> str:
-    rows = [["model", report.primary, f"{report.level:.0%} interval", "vs baseline", "p", "validation"]]
+    figures = [metric_label(report.primary), f"{report.level:.0%} interval", "vs baseline", "p (Holm)", "validation"]
+    rows = [["model", *figures]]
     for model in report.ranking():
         row = report.row(model.name, report.primary)
         rows.append([model.name, f"{row.mean:.4f}", _interval(row), _gain(report, row), _p(row), _best(model)])
@@ -164,8 +157,7 @@ def _plain(options: Mapping[str, Any]) -> str:
 
 def _meaning(metric: str) -> str:
     """The definition of "map@10" or "map" as a sentence."""
-    text = MEANING[metric.partition("@")[0]]
-    return f"{text[0].upper()}{text[1:]}."
+    return metric_meaning(metric)
 
 
 def _headline(report: Report) -> list[str]:
@@ -191,7 +183,7 @@ def _gain(report: Report, row: Row) -> str:
 
 
 def _p(row: Row) -> str:
-    return "–" if row.p_value is None else f"{row.p_value:.4f}"
+    return "–" if row.p_holm is None else f"{row.p_holm:.4f}"
 
 
 def _gib(n_bytes: int) -> str:

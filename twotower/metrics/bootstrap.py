@@ -1,4 +1,4 @@
-"""How sure a mean over users is: bootstrap intervals and the paired permutation test, all columns at once.
+"""How sure a mean over users is: bootstrap intervals, the paired permutation test, Holm's correction.
 
 A column is the per-user values of one metric of one model. All columns share the same resamples, so intervals of
 differences between models are paired by construction.
@@ -92,6 +92,32 @@ def permutation_test(differences: Values, *, resamples: int = 10_000, seed: int 
         signs = rng.integers(0, 2, (rows.stop - rows.start, len(moved)), dtype=np.int8) * 2.0 - 1.0
         reached += (np.abs(signs @ moved) >= observed - 1e-9 * (1 + observed)).sum(axis=0)
     return np.asarray(reached / (resamples + 1))
+
+
+def holm(p_values: Values) -> Values:
+    """p-values corrected for the number of tests of one family, e.g. of all models against one baseline.
+
+    A corrected p at or below alpha keeps the probability of any false alarm in the family at or below alpha, however
+    the tests depend on each other.
+
+    Args:
+        p_values: of one family. Shape [M].
+
+    Raises:
+        BadInput: a value outside 0 and 1, or NaN.
+
+    Source: Holm, Scandinavian Journal of Statistics 1979 (step-down).
+
+    >>> holm(np.array([0.01, 0.04, 0.03])).tolist()  # 3 * .01, 2 * .03, 1 * .04 but no less than before
+    [0.03, 0.06, 0.06]
+    """
+    if not ((p_values >= 0) & (p_values <= 1)).all():
+        raise BadInput(f"holm: p-values must lie between 0 and 1, got {p_values}")
+    order = np.argsort(p_values, kind="stable")
+    stepped = p_values[order] * np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return corrected
 
 
 def _resampled_counts(rng: np.random.Generator, n_samples: int, n_users: int) -> Values:

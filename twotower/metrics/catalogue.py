@@ -1,6 +1,7 @@
 """Catalogue-level metrics: what a recommender shows to all users together, not how right it is for each."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twotower.errors import BadInput
 from twotower.types import NO_ITEM, Array, Ids, TopK
@@ -52,6 +53,57 @@ def novelty(shown: Array, popularity: Array) -> float:
     smoothed = popularity.astype(np.float64) + 1
     bits = -np.log2(smoothed / smoothed.sum())
     return float((shown * bits).sum() / shown.sum()) if shown.sum() else float("nan")
+
+
+def popularity_bias(shown: Array, popularity: Array) -> float:
+    """Mean popularity of what is recommended, over the mean popularity of what was interacted with in training.
+
+    Convention: the popularity of an item is its number of training events; above 1 the lists are more popular than
+    the log that they learnt from, below 1 less. NaN if nothing is shown or nothing was learnt.
+
+    Source: average recommendation popularity as in Yin et al., VLDB 2012, relative to the users' own (Abdollahpouri et
+    al., RecSys 2019), all users together.
+
+    >>> round(popularity_bias(np.array([4, 0]), np.array([3, 1])), 4)  # 3 / ((3*3 + 1*1) / 4)
+    1.2
+    """
+    _refuse_empty(shown)
+    if len(shown) != len(popularity):
+        raise BadInput(f"popularity: {len(shown)} items shown but counts of {len(popularity)}; give one per item")
+    counts = popularity.astype(np.float64)
+    if not shown.sum() or not counts.sum():
+        return float("nan")
+    return float((shown @ counts / shown.sum()) / (counts @ counts / counts.sum()))
+
+
+def intra_list_diversity(topk: TopK, vectors: Array, k: int) -> NDArray[np.float64]:
+    """Mean cosine distance (0..2) of the pairs within the first k of each list.
+
+    Convention: a zero vector has distance 1 from everything; a list of fewer than two items is NaN.
+
+    Args:
+        topk: ranked lists. Shape [B, K].
+        vectors: of the items, e.g. encoded features; not those of the model under examination. Shape [N, D].
+        k: the cut-off.
+
+    Source: Ziegler et al., WWW 2005, with cosine distance.
+
+    >>> from twotower.metrics.ranking import as_topk
+    >>> intra_list_diversity(as_topk([[0, 1, 2]]), np.array([[1, 0], [1, 0], [0, 1]]), 3).round(4).tolist()  # 0, 1, 1
+    [0.6667]
+    """
+    items = topk.items[:, :k]
+    real = (items != NO_ITEM)[:, :, None]
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, norms, out=np.zeros(vectors.shape), where=norms > 0)
+    listed = np.where(real, unit[items], 0.0)  # [B, k, D]
+    n = real.sum(axis=(1, 2))
+    # |Σ u|² = Σ |u|² + 2 Σ of the pairs' cosines
+    cosines = ((listed.sum(axis=1) ** 2).sum(axis=1) - (listed**2).sum(axis=(1, 2))) / 2
+    pairs = n * (n - 1) / 2
+    mean: NDArray[np.float64] = np.full(len(topk), np.nan)
+    np.divide(pairs - cosines, pairs, out=mean, where=pairs > 0)
+    return mean
 
 
 def _refuse_empty(shown: Array) -> None:

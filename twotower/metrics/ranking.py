@@ -4,6 +4,7 @@ Conventions that all of them share:
 
 - Relevance is binary. A list shorter than k counts its missing places as misses; `NO_ITEM` is never a hit.
 - A user without relevant items has no defined value: the metric is NaN, and means are taken over the other users.
+- The order of the list is the order; of equal scores the smaller id stands first, which `twotower.topk` sees to.
 - An item that stands twice in a list or among the relevant ones is refused, because it would count twice.
 
 `hit_matrix` does the only expensive step. `ranking_metrics` does it once for all metrics and cut-offs.
@@ -12,6 +13,7 @@ In the examples, hits are at ranks 1, 3 and 6 and five items are relevant.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -29,7 +31,8 @@ def average_precision(topk: TopK, relevant: Ragged, k: int, divisor: Divisor = "
     """Mean of the precisions at the ranks of the hits.
 
     Convention: variant "min" divides by min(k, relevant items), so that a perfect list has 1 at every k; this is
-    the `map@k` of every report. Variant "rel" divides by the number of relevant items, as trec_eval does.
+    the `map@k[min]` of every report, "map@k" in code. Variant "rel", `map@k[rel]` or "map_rel@k", divides by the
+    number of relevant items, as trec_eval does.
 
     >>> topk, truth = as_topk([[1, 90, 2, 91, 92, 3]]), Ragged.from_lists([[1, 2, 3, 4, 5]])
     >>> average_precision(topk, truth, 3)[0].round(4)  # (1/1 + 2/3) / 3
@@ -111,7 +114,7 @@ def ranking_metrics(
 
     >>> topk, truth = as_topk([[1, 90, 2, 91, 92, 3]]), Ragged.from_lists([[1, 2, 3, 4, 5]])
     >>> sorted(ranking_metrics(topk, truth, [5]))
-    ['f1@5', 'hit_rate@5', 'map@5', 'mrr@5', 'ndcg@5', 'precision@5', 'recall@5']
+    ['f1@5', 'hit_rate@5', 'map@5', 'map_rel@5', 'mrr@5', 'ndcg@5', 'precision@5', 'recall@5']
     """
     hits = hit_matrix(topk, relevant)
     return {f"{name}@{k}": METRICS[name](hits, relevant.lengths, k) for name in names or METRICS for k in ks}
@@ -198,6 +201,7 @@ METRICS: Mapping[str, Callable[[Bools, Ids, int], PerUser]] = {
     "mrr": _reciprocal_rank,
     "hit_rate": _hit_rate,
     "f1": _f1,
+    "map_rel": partial(_average_precision, divisor="rel"),
 }
 """Report name to metric of (hits [B, K], relevant items per user [B], k)."""
 
