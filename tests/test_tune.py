@@ -88,9 +88,9 @@ def test_towers_tell_how_their_epochs_go_and_end_when_told_to(command):
     settings = plain(compose([*DATA, *TINY, "train.epochs=3"], "tune"))
     from twotower.evaluation.blind import BlindSplit
     from twotower.evaluation.study import Pruned
-    from twotower.prepared import load_prepared
+    from twotower.prepared import load_prepared, make_split
 
-    split = tune.cut(settings, load_prepared(settings["data"], Path("prepared")))
+    split = make_split(settings, load_prepared(settings["data"], Path("prepared")))
     build, _, _, _ = tune._searched(settings)
     figures = []
     model = build()

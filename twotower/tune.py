@@ -14,7 +14,6 @@ from twotower.console import run_command
 from twotower.errors import BadConfig
 
 if TYPE_CHECKING:
-    from twotower.data.dataset import Dataset
     from twotower.data.split import Split
     from twotower.evaluation.tuning import Build, Tuned
     from twotower.types import Queries, TopK
@@ -102,13 +101,13 @@ def tune_model(settings: Mapping[str, Any]) -> "tuple[Tuned, Path]":
     """
     from twotower.evaluation.tuned_file import BEST, write_tuned
     from twotower.evaluation.tuning import tune
-    from twotower.prepared import load_prepared
+    from twotower.prepared import load_prepared, make_split
 
     name = settings["tuned"]
     build, search, start, fixed = _searched(settings)
     folder = Path(settings["out"] or Path("tuning") / settings["data"]["name"] / name)
     dataset = load_prepared(settings["data"], Path(settings["prepared"]))
-    split = cut(settings, dataset)
+    split = make_split(settings, dataset)
     print(f"{name} on {dataset.name}, {split.name}: {settings['metric']} on validation, into {folder}")
     found = tune(
         build,
@@ -163,12 +162,6 @@ def _content(file: Path) -> dict[str, Any]:
 
     found: Any = OmegaConf.to_container(OmegaConf.load(file))
     return dict(found)
-
-
-def cut(settings: Mapping[str, Any], dataset: "Dataset") -> "Split":
-    """The data set, cut by the chosen protocol or as its own configuration says."""
-    split: Split = instantiate(settings.get("protocol") or settings["data"]["split"]).split(dataset)
-    return split
 
 
 def _print(found: "Tuned", settings: Mapping[str, Any], folder: Path) -> None:

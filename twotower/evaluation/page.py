@@ -12,6 +12,7 @@ from twotower.evaluation import page_figures as draw
 from twotower.evaluation import tables
 from twotower.evaluation.insights import Insights
 from twotower.evaluation.report import ModelFacts, Report, Row
+from twotower.metrics.names import metric_label, metric_meaning
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 MAX_PEERS = 4
@@ -63,9 +64,10 @@ def page(report: Report, insights: Insights | None = None) -> str:
         costs=[tables.index_cost_line(report, cost) for cost in report.index_costs],
         catalogue=_catalogue(report),
         expenses=[_expense(model) for model in report.models],
-        test_note=tables._test_note(report).replace("`", ""),
+        test_note=tables.test_note(report).replace("`", ""),
         competitors=report.split.get("competitors"),
-        meaning=tables._meaning,
+        meaning=metric_meaning,
+        label=metric_label,
     )
 
 
@@ -146,25 +148,37 @@ def _trade(report: Report) -> list[tuple[str, float, float]]:
 
 def _conclusion(report: Report, row: Row) -> str:
     """What the test against the baseline says, in words."""
-    if row.p_value is None or row.difference is None:
+    if row.p_holm is None or row.difference is None:
         return ""
-    if row.p_value >= 1 - report.level:
-        return f"Chance alone explains the difference from {report.baseline} (p {row.p_value:.4f})."
-    return f"Chance hardly explains the difference from {report.baseline} (p {row.p_value:.4f})."
+    if row.p_holm >= 1 - report.level:
+        return f"Chance alone explains the difference from {report.baseline} (p {row.p_holm:.4f} after Holm)."
+    return f"Chance hardly explains the difference from {report.baseline} (p {row.p_holm:.4f} after Holm)."
 
 
 def _columns(report: Report) -> list[str]:
-    return ["model", report.primary, f"{report.level:.0%} interval", "difference", "p", *tables._headline(report)]
+    return [
+        "model",
+        metric_label(report.primary),
+        f"{report.level:.0%} interval",
+        "difference",
+        "p",
+        *map(metric_label, tables.headline_metrics(report)),
+    ]
 
 
 def _row(report: Report, model: ModelFacts, verdict: Verdict) -> dict[str, Any]:
     """One model in the table: its cells, whether it is the one of the verdict, and the mark of its test."""
     row = report.row(model.name, report.primary)
     mark = ""
-    if row.p_value is not None and row.difference is not None:
-        mark = "≈" if row.p_value >= 1 - report.level else "▲" if row.difference > 0 else "▼"
-    others = [f"{report.row(model.name, metric).mean:.4f}" for metric in tables._headline(report)]
-    cells = [f"{row.mean:.4f}", tables._interval(row), f"{tables._gain(report, row)} {mark}".strip(), tables._p(row)]
+    if row.p_holm is not None and row.difference is not None:
+        mark = "≈" if row.p_holm >= 1 - report.level else "▲" if row.difference > 0 else "▼"
+    others = [f"{report.row(model.name, metric).mean:.4f}" for metric in tables.headline_metrics(report)]
+    cells = [
+        f"{row.mean:.4f}",
+        tables.interval_text(row),
+        f"{tables.gain_text(report, row)} {mark}".strip(),
+        tables.p_text(row),
+    ]
     return {"model": model.name, "chosen": model.name == verdict.ours, "cells": [*cells, *others]}
 
 
@@ -187,7 +201,7 @@ def _expense(model: ModelFacts) -> tuple[str, list[str], Mapping[str, Any]]:
     trials = f"{len(model.trials)}{of}" if model.trials else "–"
     seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
     speed = f"{model.users_per_second:,.0f}"
-    return model.name, [trials, *seconds, speed, tables._gib(model.peak_memory_bytes)], model.options
+    return model.name, [trials, *seconds, speed, tables.gib_text(model.peak_memory_bytes)], model.options
 
 
 def _signed(value: float | None) -> str:

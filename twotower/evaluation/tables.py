@@ -14,13 +14,13 @@ Cells = Sequence[Sequence[str]]
 
 def text_table(report: Report) -> str:
     """The headline table for a terminal: models by the primary metric, best first."""
-    headline = map(metric_label, _headline(report))
+    headline = map(metric_label, headline_metrics(report))
     header = [metric_label(report.primary), "interval", "vs baseline", "p (Holm)", *headline]
     rows = [["model", *header]]
     for model in report.ranking():
         row = report.row(model.name, report.primary)
-        others = [f"{report.row(model.name, metric).mean:.4f}" for metric in _headline(report)]
-        rows.append([model.name, f"{row.mean:.4f}", _interval(row), _gain(report, row), _p(row), *others])
+        others = [f"{report.row(model.name, metric).mean:.4f}" for metric in headline_metrics(report)]
+        rows.append([model.name, f"{row.mean:.4f}", interval_text(row), gain_text(report, row), p_text(row), *others])
     return _aligned(rows)
 
 
@@ -60,15 +60,15 @@ def markdown(report: Report) -> str:
         f"# {report.dataset['name']}: {len(report.models)} models, {report.split['name']}",
         _conditions(report),
         f"## {metric_label(report.primary)}",
-        f"{_meaning(report.primary)} Intervals: {report.level:.0%} bootstrap over users "
-        f"({report.resamples:,} resamples). {_test_note(report)}",
+        f"{metric_meaning(report.primary)} Intervals: {report.level:.0%} bootstrap over users "
+        f"({report.resamples:,} resamples). {test_note(report)}",
         _primary_table(report),
     ]
     if report.index_costs:
         lines = "\n".join(f"- {index_cost_line(report, cost)}" for cost in report.index_costs)
         parts += ["## What the index costs", lines]
     for metric in report.metrics:
-        parts += [f"## {metric_label(metric)}", _meaning(metric), _metric_table(report, metric)]
+        parts += [f"## {metric_label(metric)}", metric_meaning(metric), _metric_table(report, metric)]
     parts += [
         "## Catalogue",
         "Share of items shown to anybody, inequality of exposure (0: equal), mean surprise in bits.",
@@ -86,7 +86,7 @@ def _conditions(report: Report) -> str:
         f"Split `{split['name']}`: {split['train_events']:,} training events; validation {validation['users']:,} users "
         f"with {validation['targets']:,} targets; test {test['users']:,} users with {test['targets']:,} targets",
         f"Every user with a test target is asked once: {_competitors(report)}; known positives are excluded",
-        f"Seed {report.seed}; {report.wall_seconds:,.0f} s in all; peak memory {_gib(report.peak_memory_bytes)}",
+        f"Seed {report.seed}; {report.wall_seconds:,.0f} s in all; peak memory {gib_text(report.peak_memory_bytes)}",
         "Machine: " + ", ".join(f"{name} {value}" for name, value in report.machine.items()),
         "Versions: " + ", ".join(f"{name} {value}" for name, value in report.versions.items()),
         f"Made {report.created}",
@@ -94,7 +94,8 @@ def _conditions(report: Report) -> str:
     return "\n".join(f"- {fact}" for fact in facts)
 
 
-def _test_note(report: Report) -> str:
+def test_note(report: Report) -> str:
+    """What differences are tested against, and how."""
     if report.baseline is None:
         return "No baseline was named, so nothing is tested."
     return (
@@ -108,7 +109,9 @@ def _primary_table(report: Report) -> str:
     rows = [["model", *figures]]
     for model in report.ranking():
         row = report.row(model.name, report.primary)
-        rows.append([model.name, f"{row.mean:.4f}", _interval(row), _gain(report, row), _p(row), _best(model)])
+        rows.append(
+            [model.name, f"{row.mean:.4f}", interval_text(row), gain_text(report, row), p_text(row), _best(model)]
+        )
     return _markdown_table(rows)
 
 
@@ -137,7 +140,7 @@ def _cost_table(report: Report) -> str:
         trials = f"{len(model.trials)}{of}" if model.trials else "–"
         seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
         speed = f"{model.users_per_second:,.0f}"
-        rows.append([model.name, trials, *seconds, speed, _gib(model.peak_memory_bytes)])
+        rows.append([model.name, trials, *seconds, speed, gib_text(model.peak_memory_bytes)])
     return _markdown_table(rows)
 
 
@@ -155,12 +158,8 @@ def _plain(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items()) or "no options"
 
 
-def _meaning(metric: str) -> str:
-    """The definition of "map@10" or "map" as a sentence."""
-    return metric_meaning(metric)
-
-
-def _headline(report: Report) -> list[str]:
+def headline_metrics(report: Report) -> list[str]:
+    """Metrics that stand beside the primary one, at its cut-off."""
     k = report.primary.partition("@")[2]
     wanted = [f"{name}@{k}" for name in _HEADLINE_METRICS if name in report.metrics]
     return [metric for metric in wanted if metric != report.primary]
@@ -171,22 +170,26 @@ def _best(model: ModelFacts) -> str:
     return f"{max(scores):.4f}" if scores else "–"
 
 
-def _interval(row: Row) -> str:
+def interval_text(row: Row) -> str:
+    """The bootstrap interval."""
     return f"{row.low:.4f}–{row.high:.4f}"
 
 
-def _gain(report: Report, row: Row) -> str:
+def gain_text(report: Report, row: Row) -> str:
+    """The difference from the baseline, relative where that is above zero."""
     if row.difference is None:
         return "baseline" if row.model == report.baseline else "–"
     before = row.mean - row.difference
     return f"{row.difference / before:+.1%}" if before > 0 else f"{row.difference:+.4f}"
 
 
-def _p(row: Row) -> str:
+def p_text(row: Row) -> str:
+    """The p-value after Holm."""
     return "–" if row.p_holm is None else f"{row.p_holm:.4f}"
 
 
-def _gib(n_bytes: int) -> str:
+def gib_text(n_bytes: int) -> str:
+    """Bytes as GiB."""
     return f"{n_bytes / 2**30:.2f} GiB"
 
 

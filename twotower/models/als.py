@@ -8,7 +8,16 @@ from twotower.data.split import Split
 from twotower.errors import BadConfig
 from twotower.models.base import ScoringModel
 from twotower.models.least_squares import RowSolver
-from twotower.models.matrix import Sparse, all_zero, has_any, history_matrix, pair_matrix, popularity, with_fallback
+from twotower.models.matrix import (
+    Sparse,
+    all_zero,
+    has_any,
+    history_matrix,
+    pair_matrix,
+    popularity,
+    products,
+    with_fallback,
+)
 from twotower.types import Array, Floats, Queries
 
 INIT_SCALE = 0.1
@@ -122,7 +131,7 @@ class ALS(ScoringModel):
     def score(self, queries: Queries) -> Floats:
         """Products x · y; the popular list for users of whom nothing is known. Shape [B, N]."""
         vectors = self.query_vectors(queries)
-        return with_fallback(vectors @ self._item_vectors.T, self._popular, all_zero(vectors))
+        return with_fallback(products(vectors, self._item_vectors), self._popular, all_zero(vectors))
 
     def state(self) -> dict[str, Array]:
         """Vectors of users [U, D] and items [N, D], popularity [N], the users' mean confidence."""

@@ -14,7 +14,7 @@ from twotower.data.split import FinalSplit, Split
 from twotower.errors import BadConfig
 from twotower.metrics.ranking import average_precision
 from twotower.models.base import ScoringModel
-from twotower.models.matrix import all_zero, has_any, history_matrix, popularity, with_fallback
+from twotower.models.matrix import all_zero, has_any, history_matrix, popularity, products, with_fallback
 from twotower.models.pairwise import Loss, PairScorer, PairTask
 from twotower.nn.training import Trainer
 from twotower.types import Array, Bools, Floats, Ids, Queries, Ragged
@@ -185,7 +185,7 @@ class FactorModel(ScoringModel):
     def score(self, queries: Queries) -> Floats:
         """Products plus biases; the popular list for users of whom nothing is known. Shape [B, N]."""
         vectors = self.query_vectors(queries)
-        scores = vectors @ self._item_vectors[:, :-1].T + self._item_vectors[:, -1]
+        scores = products(vectors, self._item_vectors[:, :-1]) + self._item_vectors[:, -1]
         return with_fallback(scores, self._popular, all_zero(vectors))
 
     def state(self) -> dict[str, Array]:

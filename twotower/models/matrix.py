@@ -90,3 +90,12 @@ def largest_per_row(matrix: Sparse, n: int) -> Sparse:
     first = np.searchsorted(row, np.arange(matrix.shape[0]))
     kept = order[np.arange(len(row)) - first[row] < n]  # `row` is sorted, so place i of `order` lies in row[i]
     return sparse.coo_array((value[kept], (row[kept], column[kept])), shape=matrix.shape).tocsr()
+
+
+def products(users: Floats, items: Floats) -> Floats:
+    """Inner products of all users [B, D] and all items [N, D], the same for a user alone and among others. [B, N].
+
+    Worked out in float64: a matrix product sums in another order for every block size, which in float32 reorders items
+    of nearly equal scores; the last bits of float64 are gone when the result is rounded.
+    """
+    return np.asarray(users.astype(np.float64) @ items.astype(np.float64).T, np.float32)
