@@ -49,9 +49,18 @@ def queries():
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
+@pytest.fixture(scope="module")
+def shelf():
+    """Indexes that were built once; changes are frozen values, so that a copy's do not reach the others."""
+    return {}
+
+
 @pytest.fixture
-def index(options, vectors):
-    return instantiate(options).build(vectors)
+def index(options, vectors, shelf):
+    case = str(sorted(options.items(), key=str))
+    if case not in shelf:
+        shelf[case] = instantiate(options).build(vectors)
+    return shelf[case].with_options()
 
 
 def test_there_is_an_exact_index():

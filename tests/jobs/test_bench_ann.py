@@ -24,6 +24,7 @@ def rows_of(lines):
     return rows
 
 
+@pytest.mark.slow
 def test_every_backend_is_measured_on_one_set_of_vectors():
     rows = rows_of(lines_of("--only", "frontier", "--count", "3000"))
     for backend in ("exact", "faiss default", "faiss HNSW32", "kmeans", "lopq", "annoy", "peer: faiss"):
@@ -37,6 +38,7 @@ def test_every_backend_is_measured_on_one_set_of_vectors():
     assert rows["exact"][0] == 1
 
 
+@pytest.mark.slow
 def test_lopq_stands_beside_product_quantisation_of_the_same_cells():
     lines = lines_of("--only", "lopq", "--count", "20000")
     assert lines[0] == "20,000 x 64, clusters of a shape of their own, 20 cells, nprobe 32, 8 code bytes"
