@@ -13,6 +13,7 @@ import numpy as np
 
 from twotower import atomic
 from twotower.ann.base import IndexBase
+from twotower.ann.files import backend_of
 from twotower.config import locate
 from twotower.data.serving import ServingFiles
 from twotower.errors import BadConfig, BundleError, IndexMismatch
@@ -204,7 +205,7 @@ def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) ->
         BundleError: another process is publishing an index for this run, or the disk is full.
     """
     own = {
-        "backend": f"{type(index).__module__}.{type(index).__qualname__}",
+        "backend": backend_of(type(index)),
         "metric": index.metric,
         "dim": index.dim,
         "count": len(index),

@@ -47,6 +47,14 @@ def rescore(candidates: TopK, scores: Floats, k: int) -> TopK:
     return _padded(*_of_sort_keys(keys[:, :k]), k)
 
 
+def best_of(items: Ids, scores: Floats, k: int) -> TopK:
+    """The k best of many scored candidates [B, C], ties by id, without sorting them all; -inf marks padding. [B, k]."""
+    columns = top_k(scores, min(k, scores.shape[1]))
+    found = TopK(np.take_along_axis(items, np.maximum(columns.items, 0), axis=1), columns.scores)
+    found = found.without(columns.items == NO_ITEM)
+    return rescore(found, found.scores, k)
+
+
 def _sort_keys(items: Ids, scores: Floats) -> Ids:
     """One integer for a score and an item id below 2^32 - 1; rising keys are falling scores, ties by rising id.
 

@@ -51,8 +51,9 @@ def cells(vectors):
 
 
 def fitted(vectors, cells, **options):
-    residuals = sampled_residuals(vectors, cells, cell_means(vectors, cells), 1000, 0)
-    return Rotations.fit(vectors, cells, residuals=residuals, **({"parts": 6, "shrinkage": 16} | options))
+    means = cell_means(vectors, cells)
+    residuals = sampled_residuals(vectors, cells, means, 1000, 0)
+    return Rotations.fit(vectors, cells, means, residuals=residuals, **({"parts": 6, "shrinkage": 16} | options))
 
 
 # Rotations
@@ -108,7 +109,7 @@ def test_a_cell_of_one_item_takes_over_the_axes_of_the_catalogue(vectors):
     alone_and_others = Ragged.from_lists([[0], range(1, N)])
     cells = Cells(np.zeros((2, D), np.float32), alone_and_others, "inner_product")
     residuals = vectors[1:] - cell_means(vectors, cells)[1]
-    rotations = Rotations.fit(vectors, cells, parts=6, shrinkage=16, residuals=residuals)
+    rotations = Rotations.fit(vectors, cells, cell_means(vectors, cells), parts=6, shrinkage=16, residuals=residuals)
     lonely, other = np.abs(rotations.matrices * rotations.steps[:, None, None])
     np.testing.assert_allclose(lonely, other, atol=1e-6)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from twotower.ann.exact import ExactIndex
-from twotower.ann.recall import recall_at, recall_of
+from twotower.ann.recall import Yardstick, recall_of
 from twotower.errors import BadInput
 from twotower.types import NO_ITEM, TopK
 
@@ -51,16 +51,16 @@ def test_exact_search_has_recall_one(metric):
     rng = np.random.default_rng(0)
     vectors, queries = rng.normal(size=(500, 8)).astype(np.float32), rng.normal(size=(40, 8)).astype(np.float32)
     index = ExactIndex(metric=metric).build(vectors)
-    assert recall_at(index, vectors, queries, [1, 10, 100]) == {1: 1.0, 10: 1.0, 100: 1.0}
+    assert Yardstick(vectors, queries, [1, 10, 100], index.metric).recall(index) == {1: 1.0, 10: 1.0, 100: 1.0}
 
 
 def test_an_index_that_knows_half_the_catalogue_finds_about_half():
     rng = np.random.default_rng(0)
     vectors, queries = rng.normal(size=(1000, 8)).astype(np.float32), rng.normal(size=(200, 8)).astype(np.float32)
     half = ExactIndex().build(vectors[:500])  # rows 0..499 keep their ids
-    assert recall_at(half, vectors, queries, [20])[20] == pytest.approx(0.5, abs=0.05)
+    assert Yardstick(vectors, queries, [20], half.metric).recall(half)[20] == pytest.approx(0.5, abs=0.05)
 
 
 def test_no_queries_are_refused():
     with pytest.raises(BadInput, match="at least one query"):
-        recall_at(ExactIndex().build(LINE), LINE, np.empty((0, 1), np.float32), [1])
+        Yardstick(LINE, np.empty((0, 1), np.float32), [1], "inner_product")

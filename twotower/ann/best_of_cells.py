@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from twotower.topk import rescore, top_k
+from twotower.topk import best_of
 from twotower.types import NO_ITEM, Floats, Ids, TopK
 
 Scan = Callable[[Ids, int], TopK]
@@ -43,7 +43,7 @@ def best_of_cells(scan: Scan, common: Floats, k: int, largest: int) -> TopK:
         items = np.concatenate([_rows(items), _rows(_scattered(more.items, hiding, NO_ITEM))], axis=1)
         found = _scattered(more.scores + common[hiding][:, None], hiding, -np.inf)
         scores = np.concatenate([_rows(scores), _rows(found)], axis=1)
-    return _best(_rows(items), _rows(scores), k)
+    return best_of(_rows(items), _rows(scores), k)
 
 
 def _may_hold_more(scores: Floats, k: int) -> Any:
@@ -65,12 +65,3 @@ def _scattered(values: Any, marked: Any, fill: float) -> Any:
 def _rows(values: Any) -> Any:
     """Shape [B, ...] -> [B, C]."""
     return values.reshape(len(values), int(np.prod(values.shape[1:])))
-
-
-def _best(items: Ids, scores: Floats, k: int) -> TopK:
-    """The k best, ties by id. Shapes [B, C] -> [B, k]."""
-    columns = top_k(scores, min(k, scores.shape[1]))
-    found = np.take_along_axis(items, np.maximum(columns.items, 0), axis=1)
-    return rescore(TopK(np.where(columns.items == NO_ITEM, NO_ITEM, found), columns.scores), columns.scores, k).padded(
-        k
-    )

@@ -9,7 +9,7 @@ from typing import Any
 from twotower.ann.base import IndexBase
 from twotower.ann.files import backend_of
 from twotower.ann.frontier import Failure, Goal, Setting, dominates, lost_recall, milliseconds
-from twotower.ann.recall import Yardstick
+from twotower.ann.recall import Yardstick, is_spent, least_effort
 from twotower.ann.timing import Clock, Footprint, footprint, latency, limited_threads, throughput
 
 Tell = Callable[[str], object]
@@ -18,8 +18,6 @@ Done = Callable[[int], object]
 """Hears how many combinations of building are through since it last heard."""
 CEILING = 0.9995
 """More effort is not tried once this much is found."""
-_NEAR, _GAIN = 0.5, 1e-3
-"""Above `_NEAR`, a doubled effort that finds less than `_GAIN` more has come to its end."""
 _BATCH = 256
 
 
@@ -174,7 +172,7 @@ class Exploration:
             setting, tried = self._with_effort(index, built, told, effort)
             yield setting, tried
             if last and last[1] < self.goal.recall <= setting.least and not self._is_over():
-                least = self._least(index, last[0], effort)
+                least = least_effort(index, self.bench.yardstick, self.goal.recall, last[0], effort)
                 if least != effort:
                     yield self._with_effort(index, built, told, least)
             if self._is_over() or self._is_enough(setting, last[1] if last else None):
@@ -188,24 +186,12 @@ class Exploration:
         tried = index.with_options(**varied)
         return self.bench.measured(tried, built, {**told, **varied}), tried
 
-    def _least(self, index: IndexBase, low: int, reached: int) -> int:
-        """The least effort above `low`, to within a sixteenth, that still reaches the wanted recall."""
-        while reached - low > max(1, low // 16):
-            middle = (low + reached) // 2
-            if self.bench.yardstick.least(index.with_options(**{str(index.effort): middle})) >= self.goal.recall:
-                reached = middle
-            else:
-                low = middle
-        return reached
-
     def _is_enough(self, setting: Setting, before: float | None) -> bool:
         """Whether more effort has nothing left to find, finds no more than the step before, or cannot be worth it.
 
         It cannot where something faster and lighter already finds everything.
         """
-        if setting.least >= CEILING or (
-            before is not None and setting.least > _NEAR and setting.least - before < _GAIN
-        ):
+        if setting.least >= CEILING or (before is not None and is_spent(before, setting.least)):
             return True
         costs = (lost_recall, milliseconds, self.goal.weight)
         return any(s.least >= CEILING and dominates(s, setting, costs) for s in self.settings)

@@ -8,8 +8,8 @@ import numpy as np
 from twotower.ann.base import IndexBase, Progress
 from twotower.ann.cells import Cells, cells_for
 from twotower.ann.native import pair_scores_of
-from twotower.topk import rescore, top_k
-from twotower.types import NO_ITEM, Floats, TopK
+from twotower.topk import best_of
+from twotower.types import Floats, TopK
 
 
 class KMeansIndex(IndexBase):
@@ -70,9 +70,7 @@ class KMeansIndex(IndexBase):
         candidates = self.partition.candidates(queries, self.nprobe)
         items = candidates.padded(max(1, int(candidates.lengths.max(initial=0)))).astype(np.int64)
         scores = pair_scores_of(queries, items, np.asarray(self._vectors), self.metric)
-        best = top_k(scores, min(k, items.shape[1]))
-        found = np.where(best.items == NO_ITEM, NO_ITEM, np.take_along_axis(items, np.maximum(best.items, 0), axis=1))
-        return rescore(TopK(found, best.scores), best.scores, k).padded(k)
+        return best_of(items, scores, k)
 
     def _cells_per_query(self, k: int) -> int:
         nprobe = self.nprobe or 1

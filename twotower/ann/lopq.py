@@ -115,8 +115,9 @@ class LOPQIndex(IndexBase):
             self.distances = self.metric == "euclidean" or is_unit(vectors)
         cells = Cells.fit(vectors, n_cells, self._compared, per_cell=self.train_per_cell, seed=self.seed)
         parts = parts_of(self.codebooks, self.code_bytes, self.dim)
-        residuals = sampled_residuals(vectors, cells, cell_means(vectors, cells), _RESIDUALS, self.seed)
-        rotations = Rotations.fit(vectors, cells, parts=parts, shrinkage=self.shrinkage, residuals=residuals)
+        means = cell_means(vectors, cells)
+        residuals = sampled_residuals(vectors, cells, means, _RESIDUALS, self.seed)
+        rotations = Rotations.fit(vectors, cells, means, parts=parts, shrinkage=self.shrinkage, residuals=residuals)
         words: Words = CODEBOOKS[self.codebooks].fit(
             vectors, cells, rotations, residuals, parts, self.seed, self._compared
         )

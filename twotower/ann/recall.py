@@ -1,6 +1,6 @@
 """Recall of an index against exact search, tie-aware: an item that scores as well as the exact k-th counts as found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,7 +15,6 @@ TIE = 1e-5
 """Relative difference below which two scores count as equal; float32 sums in another order differ by less."""
 _BLOCK = 256
 _NEAR, _GAIN = 0.5, 1e-3
-"""Above `_NEAR`, a doubled effort that finds less than `_GAIN` more has come to its end."""
 
 
 class Yardstick:
@@ -70,8 +69,13 @@ def calibrated(index: IndexBase, yardstick: Yardstick, target: float) -> IndexBa
         tried = index.with_options(**refinement)
         low, effort, reached = _doubled(tried, yardstick, target)
         if reached:
-            return _with_effort(tried, _halved(tried, yardstick, target, low, effort))
+            return _with_effort(tried, least_effort(tried, yardstick, target, low, effort))
     return _with_effort(tried, effort)
+
+
+def is_spent(before: float, found: float) -> bool:
+    """Whether a doubled effort that finds so much has come to its end: more of it will hardly find more."""
+    return found > _NEAR and found - before < _GAIN
 
 
 def _doubled(index: IndexBase, yardstick: Yardstick, target: float) -> tuple[int, int, bool]:
@@ -80,13 +84,12 @@ def _doubled(index: IndexBase, yardstick: Yardstick, target: float) -> tuple[int
     effort, before = low, 0.0
     while True:
         found = yardstick.least(_with_effort(index, effort))
-        saturated = before > 0 and found - before < _GAIN and found > _NEAR
-        if found >= target or effort >= high or saturated:
+        if found >= target or effort >= high or (before > 0 and is_spent(before, found)):
             return low, effort, found >= target
         low, effort, before = effort, min(high, 2 * effort), found
 
 
-def _halved(index: IndexBase, yardstick: Yardstick, target: float, low: int, reached: int) -> int:
+def least_effort(index: IndexBase, yardstick: Yardstick, target: float, low: int, reached: int) -> int:
     """The least effort above `low`, to within a sixteenth, that reaches the target as `reached` does."""
     while reached - low > max(1, low // 16):
         middle = (low + reached) // 2
@@ -95,21 +98,6 @@ def _halved(index: IndexBase, yardstick: Yardstick, target: float, low: int, rea
         else:
             low = middle
     return reached
-
-
-def recall_at(index: VectorIndex, vectors: Floats, queries: Floats, ks: Sequence[int]) -> Mapping[int, float]:
-    """Mean recall@k of an index for each k up to the catalogue's size.
-
-    Args:
-        index: the index to be measured.
-        vectors: what it was built from. Shape [N, D].
-        queries: query vectors as they occur when serving. Shape [B, D].
-        ks: list lengths.
-
-    Raises:
-        BadInput: there are no queries.
-    """
-    return Yardstick(vectors, queries, ks, index.metric).recall(index)
 
 
 def recall_of(found: TopK, truth: TopK, vectors: Floats, queries: Floats, metric: Metric) -> float:

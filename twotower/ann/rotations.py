@@ -39,17 +39,19 @@ class Rotations:
     steps: Floats
 
     @classmethod
-    def fit(cls, vectors: Floats, cells: Cells, *, parts: int, shrinkage: float, residuals: Floats) -> Self:
+    def fit(
+        cls, vectors: Floats, cells: Cells, means: Floats, *, parts: int, shrinkage: float, residuals: Floats
+    ) -> Self:
         """Principal axes of each cell's residuals, dealt out to the parts so that each gets a like share of variance.
 
         Args:
             vectors: all vectors. Shape [N, D].
             cells: which of them lie together.
+            means: of each cell (`cell_means`). Shape [C, D].
             parts: of a product code.
             shrinkage: how many items of the whole catalogue's covariance are mixed into each cell's.
             residuals: a sample of residuals of all cells, for that covariance. Shape [S, D].
         """
-        means = cell_means(vectors, cells)
         n_cells, dim = means.shape
         width = -(-dim // parts) * parts
         matrices, steps = np.empty((n_cells, width, dim), np.int8), np.empty(n_cells, np.float32)
