@@ -10,8 +10,8 @@ from twotower.ann.vectors import unit
 from twotower.errors import BadConfig, BadInput
 from twotower.filters import all_of
 from twotower.protocols import Ranker
-from twotower.retrieval.retriever import Retriever, kept
-from twotower.topk import rescore, top_k
+from twotower.retrieval.retriever import Retriever
+from twotower.topk import not_excluded, rescore, top_k_of_shared
 from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, TopK
 
 How = Literal["known user", "from the given history", "popular items"]
@@ -165,7 +165,7 @@ class TwoStageRecommender:
 
     def _popular(self, queries: Queries, k: int, allowed: Bools | None) -> TopK:
         usable = self.retriever.available(allowed)
-        return top_k(np.tile(self.popularity, (len(queries), 1)), k, queries.exclusions, usable)
+        return top_k_of_shared(self.popularity, k, queries.exclusions, usable)
 
     def _rank(self, queries: Queries, candidates: TopK) -> TopK:
         """Second stage; popular items keep their order. Shape [B, C]."""
@@ -191,7 +191,7 @@ class TwoStageRecommender:
         left: Bools = retrieved.items != NO_ITEM
         removed = {}
         for name, keep in (
-            (SEEN, kept(retrieved, queries.exclusions)),
+            (SEEN, not_excluded(retrieved, queries.exclusions)),
             *((name, mask[retrieved.items]) for name, mask in self.rules.items()),
         ):
             removed[name] = (left & ~keep).sum(axis=1)

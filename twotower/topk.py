@@ -1,15 +1,25 @@
 """The one place where scores become ranked lists: exclusion, top-k with ties by id, padding."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from twotower.errors import BadInput
 from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Ragged, TopK
 
 _ID_BITS = 0xFFFFFFFF
+_BLOCK_BYTES = 1 << 22
+"""Scores looked through at once: 4 MiB, which the processor's caches hold."""
+_GROUPS_PER_RESULT, _FEWEST_GROUPS = 4, 256
+"""Groups whose maxima bound the k-th best: with four per result about half as many more scores pass as are wanted."""
+_SIEVED = 512
+"""Exclusions up to which it is cheaper to leave items out of a longer list than to mask scores."""
 
 
 def top_k(scores: Floats, k: int, exclude: Ragged | None = None, allowed: Bools | None = None) -> TopK:
     """The k best columns of every row.
+
+    Worked through in blocks of rows, so that it needs some `_BLOCK_BYTES` beside scores and answer, whatever B.
 
     Args:
         scores: higher is better; `-inf` marks "never return". Shape [B, N]. Not modified.
@@ -25,18 +35,34 @@ def top_k(scores: Floats, k: int, exclude: Ragged | None = None, allowed: Bools 
     """
     if k < 1:
         raise BadInput(f"k must be at least 1, got {k}")
-    if np.isnan(scores).any():
-        row = int(np.isnan(scores).any(axis=1).argmax())
-        raise BadInput(f"scores of query {row} hold NaN; check the model's input and weights")
-    masked = np.array(scores, dtype=np.float32, copy=True)
-    if allowed is not None:
-        masked[:, ~allowed] = -np.inf
     if exclude is not None:
-        _check_exclusions(exclude, masked)
-        inside = exclude.values >= 0
-        masked[exclude.row_ids()[inside], exclude.values[inside]] = -np.inf
-    columns = _best_columns(masked, min(k, masked.shape[1]))
-    return _padded(columns, np.take_along_axis(masked, columns, axis=1), k)
+        _check_exclusions(exclude, scores)
+    answer = TopK.nothing(len(scores), k)
+    for rows in row_parts(len(scores), 4 * scores.shape[1], _BLOCK_BYTES):
+        masked = np.array(scores[rows], dtype=np.float32, copy=True)
+        if allowed is not None:
+            masked[:, ~allowed] = -np.inf
+        if exclude is not None:
+            mask_excluded(masked, exclude, rows)
+        best = _best_columns(masked, k, rows.start)
+        answer.items[rows], answer.scores[rows] = best.items, best.scores
+    return answer
+
+
+def top_k_of_shared(scores: Floats, k: int, exclude: Ragged, allowed: Bools | None = None) -> TopK:
+    """`top_k` of queries that all have the same scores [N], which are sorted once and not for every query. [B, k]."""
+    answer, lengths = TopK.nothing(len(exclude), k), exclude.lengths
+    few, many = np.flatnonzero(lengths <= _SIEVED), np.flatnonzero(lengths > _SIEVED)
+    found = top_k(scores[None], max(1, min(k + int(lengths[few].max(initial=0)), len(scores))), None, allowed)  # [1, F]
+    for part in row_parts(len(few), 32 * found.k, _BLOCK_BYTES):
+        rows = few[part]
+        every = (len(rows), found.k)
+        tiled = TopK(np.broadcast_to(found.items, every), np.broadcast_to(found.scores, every))
+        best = sieve(tiled, exclude.take(rows), k)
+        answer.items[rows], answer.scores[rows] = best.items, best.scores
+    best = top_k(np.broadcast_to(scores, (len(many), len(scores))), k, exclude.take(many), allowed)
+    answer.items[many], answer.scores[many] = best.items, best.scores
+    return answer
 
 
 def rescore(candidates: TopK, scores: Floats, k: int) -> TopK:
@@ -45,6 +71,81 @@ def rescore(candidates: TopK, scores: Floats, k: int) -> TopK:
     keys = _sort_keys(candidates.items, scores)
     keys.sort(axis=1)
     return _padded(*_of_sort_keys(keys[:, :k]), k)
+
+
+def best_of_pairs(row: Ids, item: Ids, scores: Floats, k: int, n_rows: int) -> TopK:
+    """The k best of scored pairs, ties by item. Shape [n_rows, k].
+
+    Args:
+        row: the list that each pair belongs to, never falling. Shape [P].
+        item: rising within a row. Shape [P].
+        scores: finite. Shape [P].
+        k: wanted items.
+        n_rows: lists, those without any pair among them.
+    """
+    lengths = np.bincount(row, minlength=n_rows)
+    if lengths.max(initial=0) > 4 * k + _SIEVED:  # a sort of all would cost more than a second choice
+        kept = _chosen_pairs(scores, lengths, k)
+        row, item, scores = row[kept], item[kept], scores[kept]
+        lengths = np.bincount(row, minlength=n_rows)
+    filled = np.arange(lengths.max(initial=0)) < lengths[:, None]  # [B, C]
+    items, padded = np.full(filled.shape, NO_ITEM), np.full(filled.shape, -np.inf, np.float32)
+    items[filled], padded[filled] = item, scores
+    return rescore(TopK(items, padded), padded, k)
+
+
+def sieve(found: TopK, exclusions: Ragged, k: int, allowed: Bools | None = None) -> TopK:
+    """The k best of what is found that are allowed and not excluded, in the order in which they were found. [B, k]."""
+    keep = not_excluded(found, exclusions)
+    if allowed is not None:
+        keep &= allowed[found.items]
+    if keep[:, :k].all():
+        return found.padded(k)
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+    left = found.without(~keep)
+    return TopK(np.take_along_axis(left.items, order, axis=1), np.take_along_axis(left.scores, order, axis=1)).padded(k)
+
+
+def not_excluded(found: TopK, exclusions: Ragged) -> Bools:
+    """False where an item is excluded for its query or is padding. Shape [B, K]."""
+    real: Bools = found.items != NO_ITEM
+    if not len(exclusions.values):
+        return real
+    n = max(int(found.items.max(initial=0)), int(exclusions.values.max(initial=0))) + 1
+    known = exclusions.values != NO_ITEM
+    pairs = np.sort(exclusions.row_ids()[known] * n + exclusions.values[known])
+    keys = np.arange(len(found))[:, None] * n + found.items
+    place = np.minimum(np.searchsorted(pairs, keys), max(0, len(pairs) - 1))
+    return np.asarray(real & (pairs[place] != keys)) if len(pairs) else real
+
+
+def mask_excluded(scores: Floats, exclude: Ragged, rows: slice) -> None:
+    """Writes -inf where an item is excluded into the scores [b, N] of some consecutive rows; padding is left out."""
+    values = exclude.values[exclude.offsets[rows.start] : exclude.offsets[rows.stop]]
+    row = np.repeat(np.arange(len(scores)), exclude.lengths[rows])
+    inside = values >= 0
+    scores[row[inside], values[inside]] = -np.inf
+
+
+def candidates_of(scores: Floats, k: int, slack: Floats) -> tuple[Ids, Ids]:
+    """Rows and columns of all scores that may be among the k best of their row, and of few others; no -inf.
+
+    Args:
+        scores: NaN-free. Shape [b, N].
+        k: wanted columns.
+        slack: how far below the k-th best a score may lie and still be found. Shape [b].
+
+    Returns:
+        Rows, never falling, and columns, rising within a row. Shapes [P].
+    """
+    return _reaching(scores, _border(_group_maxima(scores, k), k) - slack)
+
+
+def row_parts(n_rows: int, bytes_per_row: int, limit: int) -> Iterator[slice]:
+    """Consecutive rows whose arrays stay within a limit of bytes; at least one row at once."""
+    size = max(1, limit // max(1, bytes_per_row))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
 
 
 def best_of(items: Ids, scores: Floats, k: int) -> TopK:
@@ -83,20 +184,61 @@ def _check_exclusions(exclude: Ragged, scores: Floats) -> None:
         raise BadInput(f"top_k: excluded item {exclude.values.max()} is outside the catalogue of {columns}")
 
 
-def _best_columns(scores: Floats, k: int) -> Ids:
-    """Columns of the k largest scores per row, best first, ties by column. Shape [B, k]."""
-    n = scores.shape[1]
-    if k == n:
-        return np.argsort(-scores, axis=1, kind="stable")
-    found = np.argpartition(scores, n - k, axis=1)[:, n - k :]
-    threshold = np.take_along_axis(scores, found, 1).min(axis=1, keepdims=True)
-    for row in np.flatnonzero((scores >= threshold).sum(axis=1) > k):  # a tie at the border: smallest ids win
-        better = np.flatnonzero(scores[row] > threshold[row])
-        equal = np.flatnonzero(scores[row] == threshold[row])
-        found[row] = np.concatenate([better, equal[: k - len(better)]])
-    found.sort(axis=1)
-    order = np.argsort(-np.take_along_axis(scores, found, 1), axis=1, kind="stable")
-    return np.take_along_axis(found, order, 1)
+def _best_columns(scores: Floats, k: int, first_row: int) -> TopK:
+    """The k largest scores of every row with their columns, ties by column. Shape [b, k].
+
+    A row is cut into many short groups: the k-th best of their maxima is reached by k scores at least, so nothing
+    below it is among the k best. That reads the scores twice and sorts next to nothing.
+    """
+    maxima = _group_maxima(scores, k)
+    nan = np.isnan(maxima).any(axis=1)  # a maximum passes NaN on
+    if nan.any():
+        raise BadInput(f"scores of query {first_row + int(nan.argmax())} hold NaN; check the model's input and weights")
+    row, column = _reaching(scores, _border(maxima, k))
+    return best_of_pairs(row, column, scores[row, column], k, len(scores))
+
+
+def _group_maxima(scores: Floats, k: int) -> Floats:
+    """Maxima of groups that share out the columns of each row, several for each of k results. Shape [b, groups]."""
+    width = scores.shape[1]
+    n_groups = min(width, max(_GROUPS_PER_RESULT * k, _FEWEST_GROUPS))
+    if not n_groups:
+        return scores
+    size = width // n_groups
+    maxima = scores[:, : size * n_groups].reshape(len(scores), size, n_groups).max(axis=1)
+    rest = scores[:, size * n_groups :]
+    np.maximum(maxima[:, : rest.shape[1]], rest, out=maxima[:, : rest.shape[1]])
+    return np.asarray(maxima)
+
+
+def _border(maxima: Floats, k: int) -> Floats:
+    """A score that at least k of each row reach, -inf where there are not so many. Shape [b]."""
+    n = maxima.shape[1]
+    return np.partition(maxima, n - k, axis=1)[:, n - k] if k <= n else np.full(len(maxima), -np.inf, np.float32)
+
+
+def _reaching(scores: Floats, border: Floats) -> tuple[Ids, Ids]:
+    """Rows and columns of the scores that reach their row's border [b] and are not -inf. Shapes [P]."""
+    border = np.maximum(border, np.finfo(np.float32).min).astype(np.float32)
+    found = np.flatnonzero(scores >= border[:, None])
+    row = found // max(1, scores.shape[1])
+    return row, found - row * scores.shape[1]
+
+
+def _chosen_pairs(scores: Floats, lengths: Ids, k: int) -> Ids:
+    """Numbers of the pairs that are among the k best of their list, ties by position. Shape [chosen]."""
+    ends = np.cumsum(lengths)
+    chosen = []
+    for end, length in zip(ends, lengths, strict=True):
+        own = scores[end - length : end]
+        if length > k:
+            border = np.partition(own, length - k)[length - k]
+            better = np.flatnonzero(own > border)
+            own_best = np.sort(np.concatenate([better, np.flatnonzero(own == border)[: k - len(better)]]))
+        else:
+            own_best = np.arange(length)
+        chosen.append(own_best + end - length)
+    return np.concatenate(chosen)
 
 
 def _padded(items: Ids, scores: Floats, k: int) -> TopK:

@@ -6,25 +6,16 @@ import numpy as np
 
 from twotower.data.split import Split
 from twotower.errors import BadConfig
-from twotower.models.base import ScoringModel
 from twotower.models.least_squares import RowSolver
-from twotower.models.matrix import (
-    Sparse,
-    all_zero,
-    has_any,
-    history_matrix,
-    pair_matrix,
-    popularity,
-    products,
-    with_fallback,
-)
+from twotower.models.matrix import Sparse, has_any, history_matrix, pair_matrix, popularity
+from twotower.models.vectors import VectorModel
 from twotower.types import Array, Floats, Queries
 
 INIT_SCALE = 0.1
 """Standard deviation of the first item vectors' length (Rendle et al. 2021 use the same)."""
 
 
-class ALS(ScoringModel):
+class ALS(VectorModel):
     """Score = x_u · y_i, where all pairs count: observed ones as 1 with confidence 1 + alpha·r, all others as 0 with 1.
 
     Minimises Σ_ui c_ui (p_ui - x_u·y_i)² + Σ_u l2_u |x_u|² + Σ_i l2_i |y_i|² by solving users and items in turn.
@@ -91,8 +82,8 @@ class ALS(ScoringModel):
         for _ in range(self.epochs):
             users = RowSolver(items).solve(by_user, self.alpha, user_ridge)
             items = RowSolver(users).solve(by_item, self.alpha, item_ridge)
-        self._item_vectors, self._fold_in = items, RowSolver(items)
-        self._user_vectors = self._fold_in.solve(by_user, self.alpha, user_ridge)
+        self._item_vectors, self._fold_in = items, None
+        self._user_vectors = RowSolver(items).solve(by_user, self.alpha, user_ridge)
         self._popular = popularity(split.train)
         self.n_items = len(items)
         return self
@@ -111,10 +102,13 @@ class ALS(ScoringModel):
         return self.l2 * (confidence / mean) ** self.l2_power
 
     def query_vectors(self, queries: Queries) -> Floats:
-        """Vectors of all queries: folded in from its history, else as trained, else 0. Shape [B, D]."""
+        """Vectors of all queries: folded in from its history, else as trained, else 0. Shape [B, D].
+
+        Solved in float64: in float32 the last bits of a vector would depend on the queries that are solved beside it.
+        """
         self._check(queries)
         if self._fold_in is None:
-            self._fold_in = RowSolver(self._item_vectors)
+            self._fold_in = RowSolver(self._item_vectors, double=True)
         histories = history_matrix(queries.histories, self.n_items)
         vectors = self._fold_in.solve(
             histories, self.alpha, self._ridge(self._confidence(histories), self._mean_confidence)
@@ -127,11 +121,6 @@ class ALS(ScoringModel):
         """Queries of users with training events. Shape [B]."""
         inside = (queries.users >= 0) & (queries.users < len(self._user_vectors))
         return inside & self._user_vectors[np.where(inside, queries.users, 0)].any(axis=1)
-
-    def score(self, queries: Queries) -> Floats:
-        """Products x · y; the popular list for users of whom nothing is known. Shape [B, N]."""
-        vectors = self.query_vectors(queries)
-        return with_fallback(products(vectors, self._item_vectors), self._popular, all_zero(vectors))
 
     def state(self) -> dict[str, Array]:
         """Vectors of users [U, D] and items [N, D], popularity [N], the users' mean confidence."""

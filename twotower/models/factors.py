@@ -13,9 +13,9 @@ from twotower.data.interactions import Interactions
 from twotower.data.split import FinalSplit, Split
 from twotower.errors import BadConfig
 from twotower.metrics.ranking import average_precision
-from twotower.models.base import ScoringModel
-from twotower.models.matrix import all_zero, has_any, history_matrix, popularity, products, with_fallback
+from twotower.models.matrix import all_zero, has_any, history_matrix, popularity
 from twotower.models.pairwise import Loss, PairScorer, PairTask
+from twotower.models.vectors import VectorModel
 from twotower.nn.training import Trainer
 from twotower.types import Array, Bools, Floats, Ids, Queries, Ragged
 
@@ -40,7 +40,7 @@ class Network:
     serving_rows: Ids | None = None
 
 
-class FactorModel(ScoringModel):
+class FactorModel(VectorModel):
     """Score = user vector · item vector + item bias, trained on sampled negatives.
 
     Scoring needs no more than the stored vectors. A user without stored vector (unknown, or nothing learnt) gets
@@ -181,12 +181,6 @@ class FactorModel(ScoringModel):
         unknown = all_zero(vectors) & has_any(queries)
         vectors[unknown] = self._fold_scale * self._mean_item_vectors(queries.histories.take(np.flatnonzero(unknown)))
         return vectors
-
-    def score(self, queries: Queries) -> Floats:
-        """Products plus biases; the popular list for users of whom nothing is known. Shape [B, N]."""
-        vectors = self.query_vectors(queries)
-        scores = products(vectors, self._item_vectors[:, :-1]) + self._item_vectors[:, -1]
-        return with_fallback(scores, self._popular, all_zero(vectors))
 
     def state(self) -> dict[str, Array]:
         """Vectors of users [U, D], vectors and bias of items [N, D + 1], popularity [N], two numbers."""

@@ -1,5 +1,7 @@
 """`RowSolver`: weighted ridge regressions of many sparse rows on one set of factors, the inner step of implicit ALS."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -20,16 +22,21 @@ class RowSolver:
     have a handful of events.
     """
 
-    def __init__(self, factors: Floats) -> None:
+    def __init__(self, factors: Floats, *, double: bool = False) -> None:
         """Rotates the factors into the eigenbasis of their Gram matrix.
 
         Args:
             factors: the fixed side Y. Shape [M, D].
+            double: solve in float64, so that what is rounded at the end does not depend on the rows that are solved
+                beside it; factors are then rotated where they are needed, and not all at once.
         """
+        self.real: Any = np.float64 if double else np.float32
         spectrum, basis = np.linalg.eigh(_gram(factors))
-        self.spectrum = np.maximum(spectrum, 0).astype(np.float32)  # [D]
-        self.basis = basis.astype(np.float32)  # [D, D]
-        self.rotated = torch.from_numpy(factors @ self.basis)  # [M, D]
+        self.spectrum = np.maximum(spectrum, 0).astype(self.real)  # [D]
+        self.basis: Array = basis.astype(self.real)  # [D, D]
+        self.factors = factors
+        self.rotated = None if double else torch.from_numpy(factors @ self.basis)  # [M, D]
+        self.cells_per_batch = CELLS_PER_BATCH // 4 if double else CELLS_PER_BATCH
 
     def solve(self, rows: Sparse, alpha: float, ridge: Array) -> Floats:
         """Solves every row; a row without entries gets zeros.
@@ -42,22 +49,28 @@ class RowSolver:
         Returns:
             float32. Shape [R, D].
         """
-        solved = torch.zeros((rows.shape[0], len(self.spectrum)))  # [R, D]
+        solved = torch.zeros((rows.shape[0], len(self.spectrum)), dtype=torch.from_numpy(self.spectrum).dtype)  # [R, D]
         lengths = np.diff(rows.indptr)
         order = np.argsort(lengths, kind="stable")
         order = order[lengths[order] > 0]
-        base = torch.from_numpy((self.spectrum + np.asarray(ridge, np.float32)[:, None])[order])  # [R', D]
+        base = torch.from_numpy((self.spectrum + np.asarray(ridge, self.real)[:, None])[order])  # [R', D]
         for start, stop in self._batches(lengths[order]):
             columns, weights = _padded(rows, order[start:stop])
-            y = self.rotated[torch.from_numpy(columns)]  # [b, n, D]
-            w = torch.from_numpy(alpha * weights)  # [b, n]
+            y = self._rotated(columns)  # [b, n, D]
+            w = torch.from_numpy(alpha * weights.astype(self.real))  # [b, n]
             step = _solve_dual if y.shape[1] < y.shape[2] else _solve_primal
             solved[torch.from_numpy(order[start:stop])] = step(y, w, base[start:stop])
-        return solved.numpy() @ self.basis.T
+        return np.asarray(solved.numpy() @ self.basis.T, np.float32)
+
+    def _rotated(self, columns: Array) -> torch.Tensor:
+        """Factors in the eigenbasis, [b, n] to [b, n, D]."""
+        if self.rotated is not None:
+            return self.rotated[torch.from_numpy(columns)]
+        return torch.from_numpy(self.factors[columns] @ self.basis)
 
     def _batches(self, lengths: Array) -> list[tuple[int, int]]:
-        """Cuts rows of rising length into batches that stay within `CELLS_PER_BATCH` when padded to their longest."""
-        edges, start, most = [], 0, CELLS_PER_BATCH // len(self.spectrum)
+        """Cuts rows of rising length into batches that stay within `cells_per_batch` when padded to their longest."""
+        edges, start, most = [], 0, self.cells_per_batch // len(self.spectrum)
         while start < len(lengths):
             longest = lengths[start : start + most]
             fits = np.arange(1, len(longest) + 1) * longest <= most

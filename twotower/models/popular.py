@@ -7,8 +7,9 @@ import numpy as np
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
 from twotower.errors import BadConfig
-from twotower.models.base import ScoringModel
-from twotower.types import Array, Floats, Queries
+from twotower.models.base import BLOCK_QUERIES, ScoringModel
+from twotower.topk import top_k_of_shared
+from twotower.types import Array, Floats, Queries, TopK
 
 DAY = 86_400
 """Seconds."""
@@ -57,6 +58,12 @@ class Popular(ScoringModel):
         """Counts, the same in every row. Shape [B, N]."""
         self._check(queries)
         return np.tile(self._counts, (len(queries), 1))
+
+    def _best(self, queries: Queries, k: int) -> TopK:
+        return top_k_of_shared(self._counts, k, queries.exclusions)
+
+    def _block_size(self) -> int:
+        return BLOCK_QUERIES
 
     def state(self) -> dict[str, Array]:
         """Counts [N]."""

@@ -7,6 +7,7 @@ import numpy as np
 from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig
 from twotower.protocols import VectorIndex
+from twotower.topk import sieve
 from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
 SCAN_SHARE = 0.1
@@ -169,28 +170,6 @@ class Retriever:
             raise BadConfig(
                 f"the index gave ids 0..{n - 1}, but `allowed` speaks of {len(allowed)} items; it must of all"
             )
-
-
-def sieve(found: TopK, exclusions: Ragged, k: int, allowed: Bools | None = None) -> TopK:
-    """The k best of what is found that are allowed and not excluded, in the order in which they were found. [B, k]."""
-    keep = kept(found, exclusions)
-    if allowed is not None:
-        keep &= allowed[found.items]
-    if keep[:, :k].all():
-        return found.padded(k)
-    order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
-    left = found.without(~keep)
-    return TopK(np.take_along_axis(left.items, order, axis=1), np.take_along_axis(left.scores, order, axis=1)).padded(k)
-
-
-def kept(found: TopK, exclusions: Ragged) -> Bools:
-    """False where an item is excluded for its query or is padding. Shape [B, K]."""
-    real: Bools = found.items != NO_ITEM
-    if not len(exclusions.values):
-        return real
-    n = max(int(found.items.max(initial=0)), int(exclusions.values.max(initial=0))) + 1
-    keys = np.arange(len(found))[:, None] * n + found.items
-    return np.asarray(~np.isin(keys, _pairs(exclusions, n)) & real)
 
 
 def _alive(index: VectorIndex) -> Bools | None:
