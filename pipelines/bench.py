@@ -1,10 +1,12 @@
-"""Job: measures loading, training and evaluation on this machine, each in a process of its own, with its peak memory.
+"""Job: measures loading, training, evaluation and scoring on this machine, each in a process of its own.
 
-    python pipelines/bench.py                                  # all three on the demo market: what `make bench` runs
+    python pipelines/bench.py                                  # all on the demo market: what `make bench` runs
     python pipelines/bench.py --only training data=ml-1m model.dim=128
 
 Words with "=" are options of the training. One epoch is trained; more would only repeat it.
-`pipelines/bench_features.py` measures encoders and profiles at the reference system's size.
+Scoring, lists of 100,000 users from 100,000 items beside other libraries' ways, is `pipelines/bench_scoring.py`;
+`--users` and `--items` make it smaller. `pipelines/bench_features.py` measures encoders and profiles at the reference
+system's size.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from twotower.config import compose, instantiate, plain
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures one thing here, or each in its own process, so that one's memory does not count for another."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=MEASURES, help="measure one thing")
+    parser.add_argument("--users", type=int, default=100_000, help="users of the scoring")
+    parser.add_argument("--items", type=int, default=100_000, help="items of the scoring")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="options of the training")
     options = parser.parse_args(arguments)
     if options.only:
@@ -62,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.only:<10}  {figure}  peak memory {peak_memory_bytes() / 2**20:,.0f} MiB")
         return 0
     print("  ".join(f"{what}: {value}" for what, value in machine().items()))
-    for name in MEASURES:
-        command = [sys.argv[0], "--only", name, *options.overrides]
+    commands = [[sys.argv[0], "--only", name, *options.overrides] for name in MEASURES]
+    scoring = str(Path(sys.argv[0]).with_name("bench_scoring.py"))
+    for command in (*commands, [scoring, f"--users={options.users}", f"--items={options.items}"]):
         print(f"$ python {shlex.join(command)}", flush=True)
         status = subprocess.run([sys.executable, *command], check=False).returncode
         if status:

@@ -1,13 +1,16 @@
 """`top_k` and `rescore` against a sort in plain Python."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from twotower import topk
 from twotower.errors import BadInput
-from twotower.topk import rescore, top_k
+from twotower.topk import rescore, top_k, top_k_of_shared
 from twotower.types import NO_ITEM, Ragged, TopK
 
 few_values = st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 0.5, 1.0])
@@ -47,6 +50,38 @@ def test_many_random_rows_agree_with_a_stable_sort():
     scores = np.random.default_rng(0).integers(0, 50, (200, 300)).astype(np.float32)
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :10]
     np.testing.assert_array_equal(top_k(scores, 10).items, expected)
+
+
+@pytest.mark.parametrize(("width", "k"), [(5_003, 1), (5_003, 20), (5_003, 900), (1_000, 300), (257, 64)])
+def test_long_rows_with_many_ties_agree_with_a_stable_sort_in_blocks_of_any_size(width, k, monkeypatch):
+    rng = np.random.default_rng(1)
+    scores = rng.integers(-3, rng.integers(1, 400, (30, 1)), (30, width)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.1] = -np.inf
+    scores[3] = -np.inf
+    scores[4, 7:] = -np.inf
+    expected = [sorted_row(row, k, set()) for row in scores]
+    for size in (1, 7, 1_000):
+        monkeypatch.setattr(topk, "_BLOCK_BYTES", 4 * size * width)
+        assert pairs(top_k(scores, k)) == expected
+
+
+@pytest.mark.parametrize("column", [0, 255, 256, 4_999, 5_002])
+def test_nan_is_found_in_any_column_of_a_long_row(column):
+    scores = np.zeros((9, 5_003), np.float32)
+    scores[6, column] = np.nan
+    with pytest.raises(BadInput, match="query 6 "):
+        top_k(scores, 3)
+
+
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 10**6), st.sampled_from([0, 3, 512]))
+def test_queries_that_share_their_scores_get_the_lists_of_top_k(n, k, seed, sieved):
+    rng = np.random.default_rng(seed)
+    scores = rng.choice([-np.inf, 0.0, 1.0, 2.0], n).astype(np.float32)
+    excluded = Ragged.from_lists([rng.integers(-1, n, rng.integers(0, 2 * n)) for _ in range(5)])
+    allowed = None if seed % 2 else rng.random(n) < 0.7
+    with mock.patch.object(topk, "_SIEVED", sieved):
+        shared = top_k_of_shared(scores, k, excluded, allowed)
+    assert pairs(shared) == pairs(top_k(np.tile(scores, (5, 1)), k, excluded, allowed))
 
 
 def test_top_k_leaves_the_scores_as_they_were():

@@ -7,12 +7,15 @@ import pytest
 from omegaconf import OmegaConf
 from safetensors.numpy import save_file
 
+from twotower import topk
+from twotower.ann.timing import limited_threads
 from twotower.config import conf_dir, instantiate
 from twotower.errors import BadInput, BundleError, NotFitted
 from twotower.metrics.ranking import average_precision
-from twotower.models import base
+from twotower.models import base, vector_lists
 from twotower.models.base import ScoringModel
 from twotower.models.popular import Popular
+from twotower.topk import top_k
 from twotower.types import NO_ITEM, UNKNOWN_USER, Queries, Ragged, TopK
 
 FILES = sorted((conf_dir() / "baseline").glob("*.yaml"))
@@ -128,14 +131,32 @@ def test_equal_scores_are_ordered_by_id(model):
     assert (top.items[:, 1:][equal] > top.items[:, :-1][equal]).all()
 
 
-@pytest.mark.parametrize("size", [1, 7])
-def test_lists_do_not_depend_on_the_block_size(model, two_tastes, size, monkeypatch):
-    queries = two_tastes.test.queries()
-    whole = model.recommend(queries, 10)
+@pytest.fixture(scope="module")
+def asked(two_tastes) -> Queries:
+    """Known users, unknown ones with and without history, and exclusions from none to all but a few items."""
+    known, rng = two_tastes.test.queries(), np.random.default_rng(3)
+    users = np.concatenate([known.users, np.full(30, UNKNOWN_USER)])
+    histories = [*known.histories, *(rng.integers(-1, 50, size) for size in rng.integers(0, 9, 30))]
+    excluded = [rng.integers(-1, 50, size) for size in rng.choice([0, 3, 40, 150], len(users))]
+    return Queries(users, Ragged.from_lists(histories), Ragged.from_lists(excluded))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_every_block_size_and_thread_count_gives_the_same_bits(model, asked, size, threads, monkeypatch):
+    whole = model.recommend(asked, 10)
     monkeypatch.setattr(base, "BLOCK_CELLS", size * model.n_items)
-    blocks = model.recommend(queries, 10)
-    np.testing.assert_array_equal(whole.items, blocks.items)
-    np.testing.assert_allclose(whole.scores, blocks.scores, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(topk, "_BLOCK_BYTES", 4 * size * model.n_items)
+    with limited_threads(threads):
+        assert_same(whole, model.recommend(asked, 10))
+        blocks = [model.recommend(block, 10) for block in asked.blocks(size)]
+    assert_same(whole, TopK.concatenate(blocks))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_lists_are_the_top_k_of_the_scores_whichever_way_they_are_made(model, asked, share, monkeypatch):
+    monkeypatch.setattr(vector_lists, "SHARE", share)
+    assert_same(model.recommend(asked, 20), top_k(model.score(asked), 20, asked.exclusions))
 
 
 def test_no_queries_give_no_lists(model):

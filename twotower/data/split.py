@@ -52,13 +52,13 @@ class Holdout:
 
     def blocks(self, size: int) -> Iterator[tuple[Queries, Ragged]]:
         """Consecutive queries, at most `size` at once, with their relevant items; what does not compete is excluded."""
-        queries, relevant = self.queries(), self.relevant()
+        users, histories, targets = self.users(), self.history.by_user(), self.target.by_user()
         if self.candidates is not None:
             size = max(1, min(size, MASK_CELLS // self.target.n_items))
-        for start in range(0, len(queries), size):
-            rows = np.arange(start, min(start + size, len(queries)))
-            asked = queries.take(rows)
-            yield Queries(asked.users, asked.histories, self._excluded(asked)), relevant.take(rows)
+        for start in range(0, len(users), size):
+            block = users[start : start + size]
+            asked = Queries.of(block, histories.take(block))
+            yield Queries(block, asked.histories, self._excluded(asked)), targets.take(block)
 
     def _excluded(self, asked: Queries) -> Ragged:
         """Known positives, or where candidates are given everything else."""

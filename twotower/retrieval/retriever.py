@@ -7,13 +7,16 @@ import numpy as np
 from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig
 from twotower.protocols import VectorIndex
-from twotower.topk import sieve
+from twotower.topk import row_parts, sieve
 from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
 SCAN_SHARE = 0.1
 """If a rule leaves less than this share of the catalogue, comparing what is left beats sieving an index's answer."""
 USUAL = 0.9
 """Share of the queries whose exclusions the first fetch makes up for; the others are asked again."""
+
+LONG_LISTS = 1 << 27
+"""Bytes that asking again for much longer lists may take at once: 128 MiB."""
 
 
 class UserEncoder(Protocol):
@@ -96,8 +99,11 @@ class Retriever:
         short = self._short(found, exclusions, k, allowed)
         while len(short) and fetch < n:
             fetch = min(n, 4 * fetch)
-            again = sieve(self.index.search(vectors[short], fetch), exclusions.take(short), k, allowed)
-            found = _replaced(found, short, again)
+            parts = [short[part] for part in row_parts(len(short), 64 * fetch, LONG_LISTS)]
+            lists = [
+                sieve(self.index.search(vectors[rows], fetch), exclusions.take(rows), k, allowed) for rows in parts
+            ]
+            found = _replaced(found, short, TopK.concatenate(lists))
             short = self._short(found, exclusions, k, allowed)
         if len(short) and self.vectors is not None:
             return _replaced(found, short, self.scan(vectors[short], exclusions.take(short), k, allowed))
