@@ -19,7 +19,7 @@ from twotower.types import NO_ITEM, Ragged, TopK
 WAYS = {
     "longer lists": {"SHARE": 1.0, "FEW": 0.0},
     "all scores": {"SHARE": 0.0, "FEW": 0.0},
-    "what is left": {"FEW": 2.0},
+    "what is left": {"SHARE": 0.0, "FEW": 2.0},
 }
 """Settings under which every query that can goes the one way."""
 
@@ -107,6 +107,15 @@ def test_sums_that_cancel_in_float32_are_still_ordered_rightly(way):
     sevens, sixes = np.flatnonzero(x == 7), np.flatnonzero(x == 6)[:5]
     assert found.items.tolist() == [[*sevens, *sixes]] * 4
     assert found.scores.tolist() == [[7.0] * 40 + [6.0] * 5] * 4
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_items_that_float32_puts_behind_worse_ones_are_found(way):
+    """1e8 + 5 - 1e8 is 8 in float32, and so comes before a plain 6; the true order is the other."""
+    items = np.tile(np.array([[1e8, 5, -1e8], [0, 0, 6]], np.float32), (300, 1))
+    with going(way):
+        found = best_products(np.ones((4, 3), np.float32), ItemVectors.of(items), Ragged.empty(4), 20)
+    assert found.items.tolist() == [list(range(1, 41, 2))] * 4
 
 
 def test_long_vectors_that_were_not_fetched_are_not_missed(trained):

@@ -120,7 +120,8 @@ class ALS(VectorModel):
     def _is_known(self, queries: Queries) -> Array:
         """Queries of users with training events. Shape [B]."""
         inside = (queries.users >= 0) & (queries.users < len(self._user_vectors))
-        return inside & self._user_vectors[np.where(inside, queries.users, 0)].any(axis=1)
+        inside[inside] = self._user_vectors[queries.users[inside]].any(axis=1)
+        return inside
 
     def state(self) -> dict[str, Array]:
         """Vectors of users [U, D] and items [N, D], popularity [N], the users' mean confidence."""
