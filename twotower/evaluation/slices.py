@@ -25,6 +25,8 @@ ACTIVITY_EDGES = (1, 10, 30, 100)
 COLD_USERS, COLD_ITEMS = "cold users", "cold items"
 FEWEST = 10
 """Users that a slice needs for an interval and a test."""
+MOST_RESAMPLES = 2000
+"""Bootstrap samples of a slice: ends of intervals need fewer than small p-values, and there are many slices."""
 
 
 def slicings(holdout: Holdout, kinds: Sequence[str], edges: Sequence[int] = ACTIVITY_EDGES) -> dict[str, Slicing]:
@@ -134,7 +136,9 @@ def _rows(part: _Part, models: Sequence[str], metric: str, baseline: str | None,
         rows = [row if row.model == baseline else replace(row, difference=row.mean - before) for row in rows]
     if n < FEWEST:
         return rows
-    resampled = resampled_means(part.values, resamples=draws.resamples, seed=draws.seed)  # [R, models]
+    resampled = resampled_means(
+        part.values, resamples=min(draws.resamples, MOST_RESAMPLES), seed=draws.seed
+    )  # [R, models]
     low, high = percentiles(resampled, draws.level)
     rows = [replace(row, low=float(low[at]), high=float(high[at])) for at, row in enumerate(rows)]
     if baseline is None:
