@@ -214,6 +214,13 @@ def test_runs_that_differ_in_their_seed_are_averaged_user_by_user(command, place
     assert "2 seeds, sd" in out
 
 
+def test_runs_with_different_indexes_are_not_averaged(command, sister, indexed):
+    indexed(_target_="twotower.ann.kmeans.KMeansIndex", cells=4, nprobe=1)
+    status, _, err = command("runs=joint,sister", "eval.pool_seeds=true", "eval.baselines=[]")
+    assert status == 1
+    assert "run 'joint' asks KMeansIndex, run 'sister' ExactIndex; build the same index for both" in err
+
+
 def test_the_report_knows_kinds_stages_slices_calibration_and_what_the_index_could_do(command, place):
     command("run=joint")
     report = report_of(place, "joint")

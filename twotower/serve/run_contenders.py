@@ -88,14 +88,16 @@ def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, pre
         bundles: one run, or several that are averaged.
         settings: of the evaluation.
         prefix: begins every name.
+
+    Raises:
+        BadConfig: runs that are averaged have different indexes, or a strategy does not suit the index.
     """
     first, *others = bundles
     served = ServedRun.open(first.directory)
     n = int(settings["n_candidates"])
     made = {name: make() for name, make in _makers(served, first, settings).items()}
-    for bundle in others:  # a strategy or an index that one run lacks is found now, not after hours
-        missing = made.keys() - _makers(ServedRun.open(bundle.directory), bundle, settings).keys()
-        made = {name: stage for name, stage in made.items() if name not in missing}
+    for bundle in others:  # found now, not after hours
+        _refuse_other_index(served, ServedRun.open(bundle.directory))
     seconds = sum(float(bundle.manifest["train_seconds"]) for bundle in bundles) / len(bundles)
     told = ", ".join(bundle.name for bundle in bundles)
     stages = {
@@ -121,6 +123,15 @@ def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, pre
         uses[prefix + name] = IndexUse(_in_words(served, served.direct), exact if exact in stages else None)
     builds_on = {name: name.replace(BOTH, TOWERS) for name in stages if BOTH in name}
     return RunContenders(bundles, stages, uses, builds_on)
+
+
+def _refuse_other_index(one: ServedRun, other: ServedRun) -> None:
+    kinds = [type(run.direct.index).__name__ for run in (one, other)]
+    if kinds[0] != kinds[1]:
+        raise BadConfig(
+            f"eval.pool_seeds: run {one.name!r} asks {kinds[0]}, run {other.name!r} {kinds[1]}; "
+            "build the same index for both with `make build-index`"
+        )
 
 
 def _stage(bundle: Bundle, settings: Mapping[str, Any], name: str) -> Recommender:
