@@ -85,7 +85,7 @@ def summary(line: Sequence[Step], seconds: Sequence[float], run: str, user: str)
         "",
         *first_table(ROOT / "runs" / run / "report.md"),
         "",
-        f"The run is in runs/{run}, its whole report in runs/{run}/report.md. Next:",
+        f"The run is in runs/{run}, its whole report in runs/{run}/report.html. Next:",
         f"  {python} -m twotower.recommend --user {user} --run {run} --where 'price<=15000'",
         f"  {python} -m twotower.train data=ml-1m        # real data, see docs/data.md",
         f"  {python} -m twotower.train data=own data.source.path=examples/own_data/shop.yaml",

@@ -180,6 +180,65 @@ def test_several_runs_stand_side_by_side_in_the_first_ones_report(command, place
     assert not (place / "runs" / "single" / "report.json").exists()
 
 
+@pytest.fixture
+def sister(place):
+    """A run like `joint` but for its seed; taken away again."""
+    directory = place / "runs" / "sister"
+    own = ("data=own", f"data.source.path={place / 'shop' / 'shop.yaml'}", f"runs_dir={place / 'runs'}")
+    latest = place / "runs" / "latest"
+    before, newest = torch.get_num_threads(), latest.readlink()
+    words = ("run=sister", "objective=joint", "train.seed=7", f"prepared={place / 'prepared'}")
+    assert train.main([*own, *SMALL, *words]) == 0
+    torch.set_num_threads(before)
+    latest.unlink()
+    latest.symlink_to(newest)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def test_runs_that_differ_in_their_seed_are_averaged_user_by_user(command, place, sister):
+    def figures(run: str = "joint") -> dict[str, float]:
+        rows = report_of(place, run)["rows"]
+        return {r["model"]: r["mean"] for r in rows if (r["metric"], r["k"]) == ("map", 10)}
+
+    command("runs=joint,sister", "eval.baselines=[]", "gold=false")
+    apart = figures()
+    status, out, _ = command("runs=joint,sister", "eval.baselines=[]", "gold=false", "eval.pool_seeds=true")
+    assert status == 0
+    assert set(figures()) == {"towers", "towers + RankNet"}
+    for stage, mean in figures().items():
+        assert mean == pytest.approx((apart[f"joint: {stage}"] + apart[f"sister: {stage}"]) / 2)
+    model = next(m for m in report_of(place, "joint")["models"] if m["name"] == "towers + RankNet")
+    assert model["seeds"] == [0, 7]
+    assert model["options"]["run"] == "joint, sister"
+    assert "2 seeds, sd" in out
+
+
+def test_runs_with_different_indexes_are_not_averaged(command, sister, indexed):
+    indexed(_target_="twotower.ann.kmeans.KMeansIndex", cells=4, nprobe=1)
+    status, _, err = command("runs=joint,sister", "eval.pool_seeds=true", "eval.baselines=[]")
+    assert status == 1
+    assert "run 'joint' asks KMeansIndex, run 'sister' ExactIndex; build the same index for both" in err
+
+
+def test_the_report_knows_kinds_stages_slices_calibration_and_what_the_index_could_do(command, place):
+    command("run=joint")
+    report = report_of(place, "joint")
+    assert {m["name"]: m["kind"] for m in report["models"]} == {
+        "towers": "stage", "towers + RankNet": "ours", "popular": "popular"
+    }  # fmt: skip
+    means = {r["model"]: r["mean"] for r in report["rows"] if (r["metric"], r["k"]) == ("map", 10)}
+    (stage,) = (g for g in report["stage_gains"] if g["metric"] == "map@10")
+    assert stage["difference"] == pytest.approx(means["towers + RankNet"] - means["towers"])
+    assert {row["kind"] for row in report["slices"]} == {"activity", "popularity"}
+    assert {(g["model"], g["against"]) for g in report["gains"]} == {("towers + RankNet", "popular")}
+    seen = json.loads((place / "runs" / "joint" / "figures" / "insights.json").read_text())
+    assert report["calibration"] == seen["reliability"]
+    assert seen["frontier"]["points"][0]["exact"]
+    command("run=joint", "frontier_seconds=0")
+    assert json.loads((place / "runs" / "joint" / "figures" / "insights.json").read_text())["frontier"] is None
+
+
 def test_runs_of_different_splits_are_not_compared(command):
     status, _, err = command("runs=joint,longer")
     assert status == 1
@@ -206,6 +265,12 @@ def test_data_that_changed_since_training_are_refused(command, place):
         (("eval.baselines=[popular,alss]",), "eval.baselines: 'alss' is unknown; there are als,"),
         (("run=jiont",), "no run 'jiont' in runs/; nearest: joint"),
         (("eval.kss=[1]",), "kss"),
+        (("eval.baseline=alss",), "eval.baseline: 'alss' is unknown; there are"),
+        (("eval.slices=[age]",), "eval.slices: 'age' is unknown; choose from activity, popularity"),
+        (("eval.activity_edges=[10,5]",), "edges [10, 5] must rise"),
+        (("eval.seeds=[0,0]", "eval.baselines=[als]"), "eval.seeds: [0, 0] must be whole numbers from 0, each once"),
+        (("eval.pool_seeds=true",), "no two runs differ in train.seed alone; there is one run only"),
+        (("runs=joint,single", "eval.pool_seeds=true"), "runs 'joint' and 'single' also differ in objective."),
     ],
 )
 def test_what_does_not_exist_is_said_in_one_line(command, words, says):

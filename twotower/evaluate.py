@@ -1,26 +1,25 @@
 """`python -m twotower.evaluate`: examines runs beside tuned baselines and writes the report into the first run."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twotower.bundle import Bundle
-from twotower.config import compose, group_files, instantiate, locate, plain
+from twotower.config import compose, group_files, locate, plain
 from twotower.console import run_command
 from twotower.errors import BadConfig, BundleError
 
 if TYPE_CHECKING:
     from twotower.data.split import Split
-    from twotower.evaluation.benchmark import Contender
-    from twotower.evaluation.index_cost import IndexUse
+    from twotower.evaluation.benchmark import Contender, Fitted
     from twotower.evaluation.report import Report
-    from twotower.retrieval.retriever import Retriever
-    from twotower.serve.served_run import ServedRun
 
-_EXACTLY = " (exact retrieval)"
+Value = TypeVar("Value")
+_OF_THE_COMMAND = ("baselines", "max_trials", "baseline", "tuned", "seeds", "pool_seeds")
+"""Settings of `conf/eval` that say who takes part; the others are the benchmark's."""
 
 USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
 
@@ -29,13 +28,17 @@ the table and writes report.html, report.md, report.json and figures/ into the r
 
   run=NAME                      the run; default: the newest
   runs=[a,b]                    several runs of one data set and split; the report goes into the first
+  eval.pool_seeds=true          runs that differ in train.seed alone are one model, averaged user by user
   eval.baselines=[popular,als]  some of {baselines}; [] for none
   eval.baseline=als             which of them differences refer to
   eval.max_trials=12            settings tried for each baseline
+  eval.seeds=[0,1,2]            seeds of the last fit of every baseline that has one
+  eval.slices=[activity]        parts of users and targets examined apart; [] for none
   eval.tuned=tuning/DATA        take what python -m twotower.tune found there, with its trials, instead of tuning
   n_candidates=500              items that RankNet orders
   gold=true                     also RankNet over the whole catalogue
   strategies=[direct,pseudo]    further ways to find candidates: pseudo, cluster; direct is always examined
+  frontier_seconds=10           time to measure the index at other efforts; 0 to leave it out
 
 All settings: conf/evaluate.yaml and conf/eval/default.yaml"""
 
@@ -46,34 +49,52 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
     from twotower.evaluation.tables import print_report
     from twotower.evaluation.writers import write_report
     from twotower.serve.insights import insights_of
+    from twotower.serve.run_contenders import contenders_of, grouped
 
     names = list(settings["runs"] or [settings["run"]])
     bundles = [Bundle.open(name, settings["runs_dir"]) for name in names]
     split = _common_split(bundles)
+    groups = grouped(bundles, pool_seeds=settings["eval"]["pool_seeds"])
+    ours = [contenders_of(group, settings, prefix=f"{group[0].name}: " if len(groups) > 1 else "") for group in groups]
     contenders: dict[str, Contender] = {}
-    uses: dict[str, IndexUse] = {}
-    for bundle in bundles:
-        stages, indexed = _stages(bundle, settings, prefix=f"{bundle.name}: " if len(bundles) > 1 else "")
-        contenders |= _with_trials(stages, bundle, split, settings["eval"])
-        uses |= indexed
-    ours = tuple(contenders)
+    for made in ours:
+        contenders |= _with_trials(made.stages, made.bundles[0], split, settings["eval"])
     contenders |= _baselines(settings["eval"], split)
-    options = {k: v for k, v in settings["eval"].items() if k not in ("baselines", "max_trials", "baseline", "tuned")}
-    baseline = settings["eval"]["baseline"] if settings["eval"]["baseline"] in contenders else None
+    options = {k: v for k, v in settings["eval"].items() if k not in _OF_THE_COMMAND}
     report = benchmark(
         split,
         contenders,
-        baseline=baseline,
+        baseline=_baseline(settings["eval"]["baseline"], contenders),
         config={"evaluate": dict(settings), "runs": {b.name: b.config() for b in bundles}},
         say=print,
-        index_uses=uses,
+        index_uses=_joined(made.uses for made in ours),
+        builds_on=_joined(made.builds_on for made in ours),
         **options,
     )
-    write_report(report, bundles[0].directory, insights_of(bundles[0], split, report, ours, settings))
+    insights = insights_of(bundles[0], split, report, settings)
+    report = replace(report, calibration=insights.reliability)
+    write_report(report, bundles[0].directory, insights)
     print()
     print_report(report)
     print(f"\nreport: {bundles[0].directory / 'report.html'}")
     return report
+
+
+def _joined(parts: "Iterable[Mapping[str, Value]]") -> "dict[str, Value]":
+    """One mapping of several."""
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def _baseline(name: str | None, contenders: "Mapping[str, Contender]") -> str | None:
+    """Whom differences refer to; a baseline that does not take part this time is none.
+
+    Raises:
+        BadConfig: nothing is called so.
+    """
+    known = {file.stem for group in ("baseline", "peer") for file in group_files(group)}
+    if name is not None and name not in {*contenders, *known}:
+        raise BadConfig(f"eval.baseline: {name!r} is unknown; there are {', '.join((*contenders, *sorted(known)))}")
+    return name if name in contenders else None
 
 
 def _common_split(bundles: Sequence[Bundle]) -> "Split":
@@ -100,83 +121,19 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
     return make_split(first, dataset)
 
 
-def _stages(
-    bundle: Bundle, settings: Mapping[str, Any], *, prefix: str
-) -> "tuple[dict[str, Contender], dict[str, IndexUse]]":
-    """The first stage alone, both stages, RankNet over everything where wanted, and how they use the run's index.
-
-    Where the index may lose something, the same two stages over exact retrieval stand beside them.
-    """
-    from twotower.evaluation.benchmark import Fitted
-    from twotower.evaluation.index_cost import IndexUse
-    from twotower.recommender import GoldStandard, TwoStageRecommender
-    from twotower.serve.served_run import ServedRun
-
-    served = ServedRun.open(bundle.directory)
-    n, popularity = int(settings["n_candidates"]), served.recommender.popularity
-    seconds = float(bundle.manifest["train_seconds"])
-    stages: dict[str, Contender] = {}
-    uses: dict[str, IndexUse] = {}
-    for name, retriever in _first_stages(served, settings["strategies"]).items():
-        towers = TwoStageRecommender(retriever, n_candidates=1, popularity=popularity)
-        both = TwoStageRecommender(retriever, served.recommender.ranker, n_candidates=n, popularity=popularity)
-        facts = {"run": bundle.name, "index": _in_words(served, retriever)}
-        stages[f"{prefix}towers{name}"] = Fitted(towers, facts, None, seconds)
-        stages[f"{prefix}towers + RankNet{name}"] = Fitted(both, {**facts, "n_candidates": n}, None, seconds)
-        if not name and _wants_gold(bundle, settings["gold"]):
-            gold = Fitted(GoldStandard(both), {"run": bundle.name}, None, seconds)
-            stages[f"{prefix}RankNet on everything"] = gold
-    index = _in_words(served, served.direct)
-    for stage in ("towers", "towers + RankNet"):
-        exact = f"{prefix}{stage}{_EXACTLY}"
-        uses[f"{prefix}{stage}"] = IndexUse(index, exact if exact in stages else None)
-    return stages, uses
-
-
-def _first_stages(served: "ServedRun", strategies: Sequence[str]) -> "dict[str, Retriever]":
-    """What is added to a contender's name, to its first stage.
-
-    Raises:
-        BadConfig: an unknown strategy, or one that does not suit the index.
-    """
-    found = {"": served.direct}
-    for strategy in strategies:
-        if strategy != "direct":
-            found[f" ({strategy})"] = served.under(strategy=strategy).recommender.retriever
-    if not served.direct.index.exact:
-        found[_EXACTLY] = served.direct.exactly()
-    return found
-
-
-def _in_words(served: "ServedRun", retriever: "Retriever") -> str:
-    """The index and what it does per query, such as `FaissIndex, nprobe 64`."""
-    index = retriever.index
-    effort = getattr(index, "effort", None)
-    if not served.has_index:
-        return "none"
-    return type(index).__name__ + (f", {effort} {getattr(index, effort)}" if effort else "")
-
-
-def _wants_gold(bundle: Bundle, gold: bool | str) -> bool:
-    if gold == "auto":
-        return not instantiate(bundle.config()["objective"]).trains_towers
-    return bool(gold)
-
-
 def _with_trials(
-    stages: "dict[str, Contender]", bundle: Bundle, split: "Split", options: Mapping[str, Any]
-) -> "dict[str, Contender]":
+    stages: "Mapping[str, Fitted]", bundle: Bundle, split: "Split", options: Mapping[str, Any]
+) -> "Mapping[str, Fitted]":
     """The stages of a run whose options were found by tuning carry its trials, so that the report tells them."""
     from omegaconf import OmegaConf
 
-    from twotower.evaluation.benchmark import Fitted
     from twotower.evaluation.tuned_file import known_search
 
     known = known_search(options["tuned"], model="two_tower", split=split, metric=options["primary"])
     config = OmegaConf.create(bundle.config())
     if known is None or any(OmegaConf.select(config, place) != value for place, value in known.options.items()):
         return stages
-    return {n: replace(stage, tuned=known) if isinstance(stage, Fitted) else stage for n, stage in stages.items()}
+    return {name: replace(stage, tuned=known) for name, stage in stages.items()}
 
 
 def _baselines(options: Mapping[str, Any], split: "Split") -> "dict[str, Contender]":
@@ -201,8 +158,9 @@ def _baselines(options: Mapping[str, Any], split: "Split") -> "dict[str, Contend
         primary = options["primary"]
         known = known_search(options["tuned"], model=name, split=split, metric=primary, fixed=chosen["model"])
         contenders[name] = TunedContender(
-            build, chosen["search"], primary, options["max_trials"], options["seed"], print, model, known
-        )
+            build, chosen["search"], primary, options["max_trials"], options["seed"], print, model, known,
+            kind=chosen["kind"], seeds=options["seeds"],
+        )  # fmt: skip
     return contenders
 
 

@@ -1,9 +1,9 @@
-"""The contracts at the seams: who retrieves, who ranks, who recommends, who finds nearest vectors."""
+"""The contracts at the seams: who retrieves, who ranks, who recommends, who rates, who finds nearest vectors."""
 
 from pathlib import Path
 from typing import Literal, Protocol, Self, runtime_checkable
 
-from twotower.types import Floats, Queries, TopK
+from twotower.types import Floats, Ids, Queries, Times, TopK
 
 Metric = Literal["inner_product", "cosine", "euclidean"]
 
@@ -23,6 +23,15 @@ class Ranker(Protocol):
 
     def rank(self, queries: Queries, candidates: TopK) -> TopK:
         """The same candidates [B, C] in a new order with new scores."""
+        ...
+
+
+@runtime_checkable
+class RatingModel(Protocol):
+    """Predicts a value for a pair of user and item: a rating, or the probability of a like where values are 0 and 1."""
+
+    def predict(self, users: Ids, items: Ids, at: Times | None = None) -> Floats:
+        """Predicted values of pairs of internal ids, at moments in seconds since the epoch if it matters. Shape [P]."""
         ...
 
 

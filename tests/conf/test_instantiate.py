@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from twotower.config import compose, conf_dir, instantiate, locate
 from twotower.errors import BadConfig
+from twotower.evaluation.kinds import KINDS, is_foreign
 from twotower.evaluation.space import parse
 from twotower.tune import overrides_of
 
@@ -154,3 +155,10 @@ def test_a_documented_command_composes(config_name, overrides):
 def test_a_documented_command_with_a_slip_would_be_found():
     with pytest.raises(BadConfig, match="no-such-data"):
         compose(["data=no-such-data"])
+
+
+@pytest.mark.parametrize("path", sorted((conf_dir() / "baseline").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_baseline_says_what_kind_it_is(path):
+    kind = content(path)["kind"]
+    assert kind in KINDS
+    assert is_foreign(kind)

@@ -7,8 +7,9 @@ from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig
 from twotower.evaluation.benchmark import benchmark
 from twotower.evaluation.index_cost import IndexUse
+from twotower.evaluation.markdown import markdown
 from twotower.evaluation.report import Report
-from twotower.evaluation.tables import index_cost_line, markdown
+from twotower.evaluation.sentences import index_cost_line
 from twotower.recommender import TwoStageRecommender
 from twotower.retrieval.retriever import Retriever
 from twotower.types import TopK

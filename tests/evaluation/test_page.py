@@ -12,9 +12,10 @@ import pytest
 from twotower.data.categories import Categories
 from twotower.data.schema import Column, FeatureSchema, Kind
 from twotower.data.tables import FeatureTable
-from twotower.evaluation.benchmark import benchmark
+from twotower.evaluation.benchmark import Fitted, benchmark
+from twotower.evaluation.findings import PeerCheck
 from twotower.evaluation.gathering import exposure_of, hits_of, reliability_of, scores_of, stages_of, vector_map
-from twotower.evaluation.insights import Example, Insights, Place
+from twotower.evaluation.insights import Example, Frontier, FrontierPoint, Insights, Place
 from twotower.evaluation.page import figures_of, gains_of, page, verdict_of
 from twotower.evaluation.page_figures import PAGE, svg
 from twotower.evaluation.writers import write_report
@@ -26,7 +27,10 @@ HOSTILE = '<script>alert("x")</script> & $x_1$'
 
 @pytest.fixture(scope="module")
 def report(split, by_score):
-    contenders = {"ours": by_score(weight=0.0, noise=1.0).fit(split), "popular": by_score().fit(split)}
+    contenders = {
+        "ours": Fitted(by_score(weight=0.0, noise=1.0).fit(split), kind="ours"),
+        "popular": Fitted(by_score().fit(split), kind="popular"),
+    }
     return benchmark(split, contenders, baseline="popular", ks=(1, 5, 10), resamples=100)
 
 
@@ -49,7 +53,6 @@ def insights(ranked):
     places = (Place("2", "two", hit=True), Place("3", "three"))
     return Insights(
         run="r",
-        ours=("ours",),
         n_users=2,
         stages=stages_of(Trace((), None, {}, ranked, ranked, ranked), relevant),
         scores=scores_of(ranked, hits),
@@ -59,7 +62,9 @@ def insights(ranked):
         examples=(Example(HOSTILE, 1, (Place("1", HOSTILE),), places, 1),),
         curves=(("choosing the epochs", epochs),),
         index={"index": "FaissIndex", "recall": {"@10": 0.99}},
-        frontier=((0.9, 0.2, False), (0.99, 0.5, True)),
+        frontier=Frontier(
+            (FrontierPoint("exact", 1.0, 0.9, exact=True), FrontierPoint("F 8", 0.9, 0.2, True)), "Told."
+        ),
         commands=("python -m twotower.evaluate run=r",),
     )
 
@@ -112,7 +117,9 @@ def test_the_page_is_one_file_that_asks_no_network(report, insights):
 def test_names_from_outside_are_escaped_everywhere(report, insights):
     models = tuple(replace(model, name=HOSTILE if model.name == "ours" else model.name) for model in report.models)
     rows = tuple(replace(row, model=HOSTILE if row.model == "ours" else row.model) for row in report.rows)
-    text = page(replace(report, models=models, rows=rows), replace(insights, ours=(HOSTILE,)))
+    gains = tuple(replace(gain, model=HOSTILE) for gain in report.gains)
+    slices = tuple(replace(row, model=HOSTILE if row.model == "ours" else row.model) for row in report.slices)
+    text = page(replace(report, models=models, rows=rows, gains=gains, slices=slices), insights)
     assert "script" not in parsed(text).names
     assert "&lt;script&gt;" in text
     assert "$x_1$" in text  # drawn as written, not set as a formula
@@ -128,14 +135,14 @@ def test_sections_without_data_are_left_out(report, insights):
         "Item vectors",
         "Lists of users drawn at random",
     }
-    assert [shown.file for shown in figures_of(report)] == ["curve", "novelty"]
+    assert [shown.file for shown in figures_of(report)] == ["curve", "slices_activity", "slices_popularity", "novelty"]
 
 
 def test_the_figures_of_the_page_use_its_colours_only(report, insights):
     for shown in figures_of(report, insights):
         text = svg(shown.draw, shown.told)
         ElementTree.fromstring(text.replace("xlink:", ""))
-        assert "var(--c" in text
+        assert "var(--c" in text or shown.file.startswith("slices")  # grey where nothing was told apart
         assert "var(--soft)" in text
         assert not [stand_in for stand_in in (PAGE.ink, PAGE.soft, *PAGE.series) if stand_in in text]
         assert set(re.findall(r"#[0-9a-f]{6}\b", text)) <= {"#000000"}  # of paths that are clipped away or unfilled
@@ -151,17 +158,63 @@ def test_every_figure_is_also_a_file_and_the_insights_read_back(report, insights
 
 
 def test_gains_are_shares_of_the_other_models_figure(report):
-    verdict = verdict_of(report, ("ours",))
+    verdict = verdict_of(report)
     at_10 = report.row("ours", "map@10").mean / report.row("popular", "map@10").mean - 1
     ((peer, gains),) = gains_of(report, verdict)
     assert (verdict.ours, peer) == ("ours", "popular")
-    assert gains[report.ks.index(10)] == pytest.approx(at_10)
+    assert gains[report.ks.index(10)].relative == pytest.approx(at_10)
 
 
-def test_a_page_whose_hero_loses_says_so_in_red(report):
+def test_a_page_whose_hero_loses_says_so_in_red_with_a_sign_and_words(report, split, by_score):
     best, worst = (model.name for model in report.ranking())
-    assert f"{best} is better than {worst} here" in page(report, Insights("r", ours=(worst,)))
-    assert 'class="verdict missed"' not in page(report, Insights("r", ours=(best,)))
+    kinds = {True: "ours", False: "popular"}
+    for hero, behind in ((worst, True), (best, False)):
+        models = tuple(replace(model, kind=kinds[model.name == hero]) for model in report.models)
+        text = page(replace(report, models=models))
+        assert (f"▼ {best} is better than {worst} here" in text) == behind
+        assert ('class="verdict missed"' in text) == behind
+
+
+def test_a_method_weaker_than_a_peers_stands_first_in_red_else_one_calm_line(report):
+    lost = PeerCheck("lib_als", "als", "map@10", -0.02, -0.03, -0.01, weaker=True)
+    even = replace(lost, difference=0.001, high=0.02, weaker=False)
+    text = page(replace(report, peer_checks=(even, lost)))
+    assert text.index("Weaker than another library") < text.index("reaches map@10[min]")
+    assert "als is ▼ weaker than lib_als: map@10[min] -0.02000 (95% interval -0.03000 to -0.01000)" in text
+    calm = page(replace(report, peer_checks=(even,)))
+    assert "Weaker than another library" not in calm
+    assert "Our methods are not weaker than those of other libraries, within the interval: als and lib_als." in calm
+
+
+def named(report, *kinds):
+    """As many models as kinds, `m0` the best."""
+    model, rows = report.models[0], [row for row in report.rows if row.model == report.models[0].name]
+    models = tuple(replace(model, name=f"m{at}", kind=kind) for at, kind in enumerate(kinds))
+    rows = tuple(replace(r, model=m.name, mean=r.mean / (2 + at)) for at, m in enumerate(models) for r in rows)
+    return replace(report, models=models, rows=rows, slices=(), gains=(), baseline=None)
+
+
+def test_the_first_figure_always_shows_ours_the_best_cf_the_best_hybrid_and_the_baseline(report):
+    many = named(report, *["cf"] * 6, "popular", "hybrid", "stage", "ours")
+    verdict = verdict_of(replace(many, baseline="m6"))
+    assert verdict.called == {
+        "m9": "m9 (ours)", "m0": "m0 (best CF)", "m1": "m1", "m6": "m6 (baseline)", "m7": "m7 (best hybrid)"
+    }  # fmt: skip
+    assert (verdict.ours, verdict.peers, verdict.behind) == ("m9", ("m0", "m1", "m6", "m7"), "m0")
+
+
+def test_a_part_of_ours_is_no_rival_and_a_second_run_stands_beside_the_first(report):
+    verdict = verdict_of(named(report, "stage", "ours", "ours", "cf"))
+    assert (verdict.ours, verdict.peers, verdict.behind) == ("m1", ("m2", "m3"), None)
+
+
+def test_gains_per_slice_are_drawn_and_every_slice_is_in_the_table(report):
+    files = [shown.file for shown in figures_of(report)]
+    assert [file for file in files if file.startswith("slices")] == ["slices_activity", "slices_popularity"]
+    text = page(report)
+    for row in report.slices:
+        assert f"{row.mean:.4f}" in text
+        assert f"{row.users:,} users" in text
 
 
 def test_a_hit_is_marked_in_the_list(report, insights):
@@ -186,7 +239,7 @@ def test_stage_recall_counts_targets_that_were_not_found(ranked):
 def test_calibration_counts_users_with_a_choice_among_their_candidates(ranked):
     found = reliability_of(ranked, hits_of(ranked, Ragged.from_lists([[2], [9]])))
     # user 0 alone; three bins a decade: .10 to .215 holds .12 and .16, .215 to .464 holds .30 (the choice) and .42
-    assert found.foreseen == pytest.approx((0.14, 0.36))
+    assert found.predicted == pytest.approx((0.14, 0.36))
     assert found.observed == pytest.approx((0.0, 0.5))
     assert found.pairs == (2, 2)
     assert found.ece == pytest.approx((2 * 0.14 + 2 * (0.5 - 0.36)) / 4)

@@ -15,8 +15,9 @@ from twotower.errors import BadConfig, BadInput, BundleError, LeakError
 from twotower.evaluate import _common_split
 from twotower.evaluation.benchmark import benchmark, compare
 from twotower.evaluation.blind import BlindSplit, blind_final
+from twotower.evaluation.markdown import markdown
 from twotower.evaluation.runner import evaluate
-from twotower.evaluation.tables import markdown, text_table
+from twotower.evaluation.tables import text_table
 from twotower.evaluation.tuning import tune
 from twotower.prepared import make_split
 from twotower.types import Ragged

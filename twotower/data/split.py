@@ -50,6 +50,10 @@ class Holdout:
         """Target items of each query's user, in the order of `users()`."""
         return self.target.by_user().take(self.users())
 
+    def grades(self) -> Ragged:
+        """Values of the relevant items, e.g. ratings, in the order of `relevant()`."""
+        return Ragged(self.target.value, self.target.offsets).take(self.users())
+
     def blocks(self, size: int) -> Iterator[tuple[Queries, Ragged]]:
         """Consecutive queries, at most `size` at once, with their relevant items; what does not compete is excluded."""
         users, histories, targets = self.users(), self.history.by_user(), self.target.by_user()

@@ -1,23 +1,28 @@
 """`benchmark`: every contender is tuned, fitted and examined by the same rules; out comes a `Report`."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from twotower.data.split import Holdout, Split
+from twotower.data.split import Split
 from twotower.errors import BadConfig
-from twotower.evaluation.environment import machine, peak_memory_bytes, versions
+from twotower.evaluation.comparison import compare
+from twotower.evaluation.environment import machine, peak_memory_bytes, restart_peak, versions
+from twotower.evaluation.facts import all_options, dataset_facts, finite, split_facts, trial_facts
 from twotower.evaluation.index_cost import IndexUse, index_costs
-from twotower.evaluation.report import ModelFacts, Report, Row
+from twotower.evaluation.item_features import item_features
+from twotower.evaluation.kinds import OTHER, OURS, checked_kind, is_foreign
+from twotower.evaluation.paired import Draws, peer_checks, relative_gains, stage_gains
+from twotower.evaluation.report import ModelFacts, Report
 from twotower.evaluation.runner import BLOCK, DEFAULT_KS, Evaluation, evaluate, parse_metric
+from twotower.evaluation.seeds import SEED, checked_seeds, pooled, takes_seed
+from twotower.evaluation.slices import ACTIVITY_EDGES, POPULARITY, SLICES, slice_rows, slicings
 from twotower.evaluation.space import Options, Search
+from twotower.evaluation.tally import Detail, sliceable
 from twotower.evaluation.tuning import Build, Say, Tuned, fit_final, tune
-from twotower.metrics.bootstrap import Values, bootstrap_intervals, holm, permutation_test
 from twotower.protocols import Recommender
 
 
@@ -30,12 +35,18 @@ class Fitted:
         options: what it was fitted with.
         tuned: the search behind the options, if there was one.
         fit_seconds: wall time of the last fit.
+        kind: what it is, a key of `kinds.KINDS`.
+        again: seeds to what makes the same with another seed; figures are averaged over all of them, user by user.
+        seed: that of `recommender`, where there are others.
     """
 
     recommender: Recommender
     options: Options = field(default_factory=dict)
     tuned: Tuned | None = None
     fit_seconds: float = 0.0
+    kind: str = OTHER
+    again: Mapping[int, Callable[[], Recommender]] = field(default_factory=dict)
+    seed: int = 0
 
 
 Contender = Recommender | Fitted | Callable[[Split], "Recommender | Fitted"]
@@ -55,6 +66,9 @@ class TunedContender:
         say: told about trials.
         start: options tried first where not all are, e.g. the usual ones.
         known: what was found earlier on this split; then nothing is tried.
+        kind: what it is, a key of `kinds.KINDS`.
+        seeds: of the last fits, whose figures are averaged; empty: the model's own. A model without an option `seed`
+            is fitted once.
     """
 
     build: Build
@@ -65,6 +79,12 @@ class TunedContender:
     say: Say | None = None
     start: Options | None = None
     known: Tuned | None = None
+    kind: str = OTHER
+    seeds: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses seeds that make no sense before hours are spent on tuning."""
+        checked_seeds(self.seeds)
 
     def __call__(self, split: Split) -> Fitted:
         """Tunes and fits."""
@@ -72,9 +92,14 @@ class TunedContender:
             self.build, self.search, split,
             metric=self.metric, max_trials=self.max_trials, seed=self.seed, say=self.say, start=self.start,
         )  # fmt: skip
+        seeds = self.seeds if takes_seed(self.build) else ()
+        options = {**tuned.options, SEED: seeds[0]} if seeds else tuned.options
         started = time.perf_counter()
-        model = fit_final(self.build, tuned.options, split)
-        return Fitted(model, _all_options(model, tuned.options), tuned, time.perf_counter() - started)
+        model = fit_final(self.build, options, split)
+        seconds = time.perf_counter() - started
+        again = {s: partial(fit_final, self.build, {**tuned.options, SEED: s}, split) for s in seeds[1:]}
+        first = seeds[0] if seeds else 0
+        return Fitted(model, all_options(model, options), tuned, seconds, self.kind, again, first)
 
 
 def benchmark(
@@ -91,6 +116,10 @@ def benchmark(
     config: Mapping[str, Any] | None = None,
     say: Say | None = None,
     index_uses: Mapping[str, IndexUse] | None = None,
+    counterparts: Mapping[str, str] | None = None,
+    builds_on: Mapping[str, str] | None = None,
+    slices: Sequence[str] = tuple(SLICES),
+    activity_edges: Sequence[int] = ACTIVITY_EDGES,
 ) -> Report:
     """Examines all contenders on the test.
 
@@ -107,26 +136,35 @@ def benchmark(
         config: the run's options, kept in the report.
         say: told when each contender is done.
         index_uses: contenders that ask an index, which are compared with exact retrieval by the primary metric.
+        counterparts: contenders of other libraries to ours of the same method, which must not be weaker.
+        builds_on: contenders to those without their last stage, such as towers and RankNet to towers.
+        slices: parts of users and targets to be examined apart, some of `slices.SLICES`.
+        activity_edges: lengths of history where a new slice of users begins.
 
     Raises:
-        BadConfig: no contender, or a baseline that is none of them.
+        BadConfig: no contender, a baseline that is none of them, an unknown slice, or edges that do not rise.
     """
     if not contenders or (baseline is not None and baseline not in contenders):
         raise BadConfig(f"benchmark: baseline {baseline!r} must be a contender; there are {', '.join(contenders)}")
     ks = tuple(sorted({*ks, parse_metric(primary)[1]}))
-    started = time.perf_counter()
+    started, draws = time.perf_counter(), Draws(resamples, level, seed)
+    made = slicings(split.test, slices, activity_edges)
+    sliced = sliceable((primary, f"recall@{parse_metric(primary)[1]}"))
+    detail = Detail(made.get(POPULARITY), sliced, item_features(split))
     models: list[ModelFacts] = []
     found: dict[str, Evaluation] = {}
+    before, apart = peak_memory_bytes(), restart_peak()
     for name, contender in contenders.items():
-        facts, found[name] = _examine(name, contender, split, ks, block)
+        facts, found[name] = _examine(name, contender, split, ks, block, detail)
         models.append(facts)
         if say:
             say(_progress(facts, found[name], primary, f"{len(models)}/{len(contenders)}"))
     rows = compare(found, baseline=baseline, resamples=resamples, level=level, seed=seed)
-    costs = index_costs(found, index_uses or {}, metric=primary, resamples=resamples, level=level, seed=seed)
+    heroes, others = _sides(models, found, primary)
+    over_k = [f"{parse_metric(primary)[0]}@{k}" for k in ks]
     return Report(
-        dataset=_dataset_facts(split),
-        split=_split_facts(split),
+        dataset=dataset_facts(split),
+        split=split_facts(split),
         seed=seed,
         level=level,
         resamples=resamples,
@@ -140,82 +178,51 @@ def benchmark(
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_seconds=time.perf_counter() - started,
-        peak_memory_bytes=peak_memory_bytes(),
-        index_costs=costs,
+        peak_memory_bytes=max(before, peak_memory_bytes(), *(model.peak_memory_bytes for model in models)),
+        index_costs=index_costs(found, index_uses or {}, metric=primary, resamples=resamples, level=level, seed=seed),
+        slices=slice_rows(found, made, split.test, metrics=sliced, baseline=baseline, draws=draws),
+        gains=relative_gains(found, heroes, others, over_k, draws),
+        peer_checks=peer_checks(found, counterparts or {}, primary, draws),
+        stage_gains=stage_gains(found, builds_on or {}, sliced, draws),
+        memory_apart=apart,
     )
 
 
-def compare(
-    found: Mapping[str, Evaluation], *, baseline: str | None, resamples: int, level: float, seed: int
-) -> tuple[Row, ...]:
-    """Means, intervals and paired tests of evaluations over the same users and the same competitors.
-
-    Raises:
-        BadConfig: figures of sampled negatives and of the full catalogue would stand in one table.
-    """
-    refuse_mixed({name: evaluation.competitors for name, evaluation in found.items()})
-    names = [(model, metric) for model, evaluation in found.items() for metric in evaluation.per_user]
-    values = np.column_stack([found[model].per_user[metric] for model, metric in names])  # [B, models * metrics]
-    intervals = bootstrap_intervals(values, resamples=resamples, level=level, seed=seed)
-    p_value = np.ones(len(names))
-    if baseline is not None:
-        values -= np.column_stack([found[baseline].per_user[metric] for _, metric in names])
-        p_value = permutation_test(values, resamples=resamples, seed=seed)
-    p_holm = _corrected(names, p_value, baseline)
-    rows = []
-    for at, (model, metric) in enumerate(names):
-        name, k = parse_metric(metric)
-        mean, low, high = found[model].mean(metric), float(intervals.low[at]), float(intervals.high[at])
-        if baseline is None or model == baseline:
-            rows.append(Row(model, name, k, mean, low, high))
-        else:
-            difference = mean - found[baseline].mean(metric)
-            rows.append(Row(model, name, k, mean, low, high, difference, float(p_value[at]), float(p_holm[at])))
-    return tuple(rows)
-
-
-def _corrected(names: Sequence[tuple[str, str]], p_value: Values, baseline: str | None) -> Values:
-    """Holm's correction; a family is every model but the baseline, by one metric at one cut-off."""
-    p_holm = p_value.copy()
-    for family in {metric for _, metric in names}:
-        at = [place for place, (model, metric) in enumerate(names) if metric == family and model != baseline]
-        p_holm[at] = holm(p_value[at])
-    return p_holm
-
-
-def refuse_mixed(competitors: Mapping[str, str]) -> None:
-    """Refuses one table of figures whose targets competed with different items.
-
-    Args:
-        competitors: by what would be a row, e.g. a model or a report, what its targets were ranked against.
-
-    Raises:
-        BadConfig: they differ.
-    """
-    if len(set(competitors.values())) > 1:
-        told = "; ".join(f"{name}: {items}" for name, items in competitors.items())
-        raise BadConfig(f"sampled and full-catalogue figures cannot be compared ({told}); make a table for each")
+def _sides(models: Sequence[ModelFacts], found: Mapping[str, Evaluation], primary: str) -> tuple[list[str], list[str]]:
+    """Our contenders that answer in service (else the best of all), and all that they stand against."""
+    ours = [model.name for model in models if model.kind == OURS]
+    best = max(found, key=lambda name: found[name].mean(primary))
+    return ours or [best], [model.name for model in models if is_foreign(model.kind) or model.name in ours]
 
 
 def _examine(
-    name: str, contender: Contender, split: Split, ks: Sequence[int], block: int
+    name: str, contender: Contender, split: Split, ks: Sequence[int], block: int, detail: Detail
 ) -> tuple[ModelFacts, Evaluation]:
+    restart_peak()
     fitted = _ready(contender, split)
-    found = evaluate(fitted.recommender, split.test, ks=ks, block=block)
+    kind = checked_kind(fitted.kind, name)
+    found = evaluate(fitted.recommender, split.test, ks=ks, block=block, detail=detail)
+    if fitted.again:
+        parts = {fitted.seed: found}
+        for seed, make in fitted.again.items():
+            parts[seed] = evaluate(make(), split.test, ks=ks, block=block, detail=detail)
+        found = pooled(parts)
     tuned = fitted.tuned
     facts = ModelFacts(
         name=name,
         options=fitted.options,
-        trials=tuple(_trial_facts(tuned)),
+        trials=tuple(trial_facts(tuned)),
         tuned_on=tuned.metric if tuned else None,
         grid_size=tuned.grid_size if tuned else 0,
         tune_seconds=tuned.seconds if tuned else 0.0,
         at_border=tuned.at_border if tuned else (),
         fit_seconds=fitted.fit_seconds,
         evaluate_seconds=found.seconds,
-        users_per_second=found.users_per_second,
+        users_per_second=found.users_per_second * (1 + len(fitted.again)),
         peak_memory_bytes=peak_memory_bytes(),
-        catalogue={metric: _finite(value) for metric, value in found.catalogue.items()},
+        catalogue={metric: finite(value) for metric, value in found.catalogue.items()},
+        kind=kind,
+        seeds=tuple(found.by_seed),
     )
     return facts, found
 
@@ -224,27 +231,12 @@ def _ready(contender: Contender, split: Split) -> Fitted:
     if isinstance(contender, Fitted):
         return contender
     if isinstance(contender, Recommender):
-        return Fitted(contender, _all_options(contender, {}))
+        return Fitted(contender, all_options(contender, {}))
     started = time.perf_counter()
     made = contender(split)
     if isinstance(made, Fitted):
         return made
-    return Fitted(made, _all_options(made, {}), fit_seconds=time.perf_counter() - started)
-
-
-def _all_options(model: Any, known: Options) -> Options:
-    """Every option of a model that tells them, else those known."""
-    options = getattr(model, "options", None)
-    return dict(options()) if callable(options) else dict(known)
-
-
-def _trial_facts(tuned: Tuned | None) -> list[dict[str, Any]]:
-    trials = tuned.trials if tuned else ()
-    return [{"options": t.options, "score": _finite(t.score), "seconds": t.seconds, "error": t.error} for t in trials]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return Fitted(made, all_options(made, {}), fit_seconds=time.perf_counter() - started)
 
 
 def _progress(facts: ModelFacts, found: Evaluation, primary: str, number: str) -> str:
@@ -253,28 +245,3 @@ def _progress(facts: ModelFacts, found: Evaluation, primary: str, number: str) -
         f"{len(facts.trials)} trials {facts.tune_seconds:.1f} s, fit {facts.fit_seconds:.1f} s, "
         f"evaluation {facts.evaluate_seconds:.1f} s ({facts.users_per_second:,.0f} users/s)"
     )
-
-
-def _dataset_facts(split: Split) -> dict[str, Any]:
-    data = split.dataset
-    return {
-        "name": data.name,
-        "fingerprint": data.fingerprint(),
-        "users": data.n_users,
-        "items": data.n_items,
-        "events": len(data.interactions),
-    }
-
-
-def _split_facts(split: Split) -> dict[str, Any]:
-    def part(holdout: Holdout) -> dict[str, int]:
-        return {"users": len(holdout.users()), "targets": len(holdout.target), "asked_at": holdout.at}
-
-    return {
-        "name": split.name,
-        "ordered_by_time": split.ordered_by_time,
-        "train_events": len(split.train),
-        "validation": part(split.validation),
-        "test": part(split.test),
-        "competitors": split.test.competitors,
-    }

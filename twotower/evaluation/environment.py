@@ -13,6 +13,9 @@ import twotower
 LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "faiss-cpu", "annoy", "scikit-learn")
 
 
+_STATUS = Path("/proc/self/status")
+
+
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Versions of Python, this package and the libraries that are installed."""
     found = {"python": platform.python_version(), "twotower": twotower.__version__}
@@ -40,9 +43,23 @@ def machine() -> dict[str, str | int | float]:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far (peak resident set size)."""
+    """The most memory that this process has held so far, or since `restart_peak` (peak resident set size)."""
+    if _STATUS.exists():
+        for line in _STATUS.read_text(errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def restart_peak() -> bool:
+    """Lets the peak begin anew at what is held now; False where the system does not offer that."""
+    before = peak_memory_bytes()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return peak_memory_bytes() <= before
 
 
 def _processor() -> str:

@@ -10,8 +10,10 @@ from twotower.data.categories import MISSING, Categories
 from twotower.data.split import Holdout
 from twotower.data.tables import FeatureTable
 from twotower.errors import BadInput
-from twotower.evaluation.insights import Example, Exposure, Histogram, Place, Reliability, Stages, VectorMap
+from twotower.evaluation.findings import Calibration
+from twotower.evaluation.insights import Example, Exposure, Histogram, Place, Stages, VectorMap
 from twotower.metrics.ranking import ranking_metrics
+from twotower.metrics.slices import SHELVES, by_shelf
 from twotower.recommender import Trace, TwoStageRecommender
 from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
@@ -19,14 +21,6 @@ SIZES = (1, 5, 10, 30, 100, 200, 500, 1000)
 """Numbers of candidates whose recall is measured, up to what the run retrieves."""
 MAX_USERS = 2000
 BINS = 40
-SHELVES = (
-    (0.0, 0.01, "top 1 %"),
-    (0.01, 0.05, "1–5 %"),
-    (0.05, 0.2, "5–20 %"),
-    (0.2, 0.5, "20–50 %"),
-    (0.5, 1.0, "rest"),
-)
-"""Shares of the catalogue, ordered by training events."""
 
 
 def sampled(holdout: Holdout, n: int, seed: int) -> tuple[Queries, Ragged]:
@@ -68,7 +62,7 @@ def scores_of(ranked: TopK, hits: Bools) -> Histogram | None:
     return Histogram(_numbers(edges), _numbers(shares[0]), _numbers(shares[1]))
 
 
-def reliability_of(ranked: TopK, hits: Bools) -> Reliability | None:
+def reliability_of(ranked: TopK, hits: Bools) -> Calibration | None:
     """Calibration of the softmax of the scores over a user's candidates; None if nobody's targets are among them.
 
     Only users with a target among their candidates are counted; each of a user's n found targets counts 1/n, so that
@@ -86,15 +80,12 @@ def reliability_of(ranked: TopK, hits: Bools) -> Reliability | None:
     pairs = np.bincount(bins)
     said, was = np.bincount(bins, foreseen) / pairs, np.bincount(bins, observed) / pairs
     ece = float((pairs * np.abs(said - was)).sum() / pairs.sum())
-    return Reliability(_numbers(said), _numbers(was), tuple(int(n) for n in pairs), ece)
+    return Calibration("RankNet", _numbers(said), _numbers(was), tuple(int(n) for n in pairs), ece)
 
 
 def exposure_of(popularity: Array, shown: Mapping[str, Ids]) -> Exposure:
     """How items of each shelf are represented among `shown`, name to internal ids (repeats count)."""
-    rank = np.empty(len(popularity), np.int64)
-    rank[np.argsort(-popularity, kind="stable")] = np.arange(len(popularity))
-    ends = np.ceil([high * len(popularity) for _, high, _ in SHELVES]).astype(np.int64)
-    shelf = np.searchsorted(ends, rank, side="right")
+    shelf = by_shelf(popularity)
     shares = {
         name: _numbers(np.bincount(shelf[items], minlength=len(SHELVES)) / max(len(items), 1))
         for name, items in shown.items()

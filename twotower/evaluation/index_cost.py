@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twotower.errors import BadConfig
+from twotower.evaluation.paired import Draws, paired
 from twotower.evaluation.report import IndexCost
 from twotower.evaluation.runner import Evaluation
-from twotower.metrics.bootstrap import bootstrap_intervals, permutation_test
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,9 @@ def index_costs(
         if use.exact is None:
             costs.append(IndexCost(model, use.index, True, metric, mean, mean, 0.0, 0.0, 0.0, None))
             continue
-        lost = (found[model].per_user[metric] - found[use.exact].per_user[metric])[:, None]  # [B, 1]
-        interval = bootstrap_intervals(lost, resamples=resamples, level=level, seed=seed)
-        p_value = float(permutation_test(lost, resamples=resamples, seed=seed)[0])
-        low, high = float(interval.low[0]), float(interval.high[0])
-        exact = found[use.exact].mean(metric)
-        costs.append(IndexCost(model, use.index, False, metric, mean, exact, mean - exact, low, high, p_value))
+        it = paired(found, model, use.exact, metric, Draws(resamples, level, seed))
+        figures = (it.mean, it.other_mean, it.difference, it.low, it.high, it.p_value)
+        costs.append(IndexCost(model, use.index, False, metric, *figures))
     return tuple(costs)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from twotower.evaluation.findings import Calibration
+
 
 @dataclass(frozen=True, slots=True)
 class Stages:
@@ -20,16 +22,6 @@ class Histogram:
     edges: tuple[float, ...]
     positives: tuple[float, ...]
     negatives: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reliability:
-    """Mean foreseen and observed probability per bin, pairs in it, and the expected calibration error of all pairs."""
-
-    foreseen: tuple[float, ...]
-    observed: tuple[float, ...]
-    pairs: tuple[int, ...]
-    ece: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +65,30 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontierPoint:
+    """One setting of an index: its least recall over the list lengths, and the median time of one query in ms."""
+
+    label: str
+    recall: float
+    p50_ms: float
+    chosen: bool = False
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Settings of indexes of one run, and how they were measured; `chosen` is what the run serves with."""
+
+    points: tuple[FrontierPoint, ...]
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
 class Insights:
     """Everything about one run; a part that could not be measured is None or empty and its section is left out.
 
     Attributes:
         run: name of the run.
-        ours: contenders that belong to the run (or to others that are compared); the rest are peers.
         n_users: users of whom the stages were watched; 0 if nobody was.
         stages: recall of both stages.
         scores: of RankNet.
@@ -88,20 +98,19 @@ class Insights:
         examples: lists.
         curves: of the training: name of the phase to its epochs.
         index: facts of the published index: options, recall, build_seconds …
-        frontier: settings measured by the index search: (least recall, p50 in ms, whether it is the chosen one).
+        frontier: what other efforts and indexes would find and take.
         commands: what to type to get the same report.
     """
 
     run: str
-    ours: tuple[str, ...] = ()
     n_users: int = 0
     stages: Stages | None = None
     scores: Histogram | None = None
-    reliability: Reliability | None = None
+    reliability: Calibration | None = None
     exposure: Exposure | None = None
     vectors: VectorMap | None = None
     examples: tuple[Example, ...] = ()
     curves: tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...] = ()
     index: Mapping[str, Any] | None = None
-    frontier: tuple[tuple[float, float, bool], ...] = ()
+    frontier: Frontier | None = None
     commands: tuple[str, ...] = ()

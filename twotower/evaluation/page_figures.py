@@ -16,11 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from twotower.evaluation.figures import COLOURS, LINES, MARKERS
-from twotower.evaluation.insights import Exposure, Histogram, Reliability, Stages, VectorMap
+from twotower.evaluation.findings import Calibration
+from twotower.evaluation.insights import Exposure, Histogram, Stages, VectorMap
 from twotower.evaluation.report import Report
 
 SIZE = (5.2, 3.4)
 """Inches; narrow, so that letters stay readable where the page is as narrow as a telephone."""
+_LEGEND_LETTERS = 64
+"""Letters that fit beside each other above the axes, each entry with room for its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,16 @@ PAGE = Look("#010101", "#010102", "#010103", tuple(f"#0102{at:02x}" for at in ra
 Draw = Callable[[Axes, Look], None]
 
 
-def svg(draw: Draw, told: str) -> str:
+def svg(draw: Draw, told: str, size: tuple[float, float] = SIZE) -> str:
     """An `<svg>` element whose colours and letters are those of the page around it.
 
     Args:
         draw: draws onto the axes in the colours that it is given.
         told: what the figure shows, for those who cannot see it.
+        size: width and height in inches.
     """
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": told}):
-        text = _rendered(draw, PAGE, "svg").decode()
+        text = _rendered(draw, PAGE, "svg", size).decode()
     text = text[text.index("<svg") :]
     for name, stand_in in (("ink", PAGE.ink), ("soft", PAGE.soft), ("line", PAGE.line)):
         text = text.replace(stand_in, f"var(--{name})")
@@ -63,66 +67,52 @@ def svg(draw: Draw, told: str) -> str:
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg role="img" aria-label="{label}" \1>', text, count=1)
 
 
-def png(draw: Draw, path: Path) -> None:
+def png(draw: Draw, size: tuple[float, float], path: Path) -> None:
     """The same figure on white."""
-    path.write_bytes(_rendered(draw, PRINT, "png"))
+    path.write_bytes(_rendered(draw, PRINT, "png", size))
 
 
-def draw_curves(report: Report, models: Sequence[str], metric: str, axes: Axes, look: Look) -> None:
-    """`metric`@k over k with intervals; the first model is the heaviest line."""
+def draw_curves(report: Report, models: Mapping[str, str], metric: str, axes: Axes, look: Look) -> None:
+    """`metric`@k over k with intervals, by model and what it is called; the first one is the heaviest line."""
     width = 0.1 / max(len(models), 1)
-    for at, model in enumerate(models):
+    for at, (model, called) in enumerate(models.items()):
         rows = [report.row(model, f"{metric}@{k}") for k in report.ks]
         mean = np.array([row.mean for row in rows])
         ends = np.array([[row.mean - row.low for row in rows], [row.high - row.mean for row in rows]])
         shift = 1 + (at - (len(models) - 1) / 2) * width  # so that intervals stand beside each other
         axes.errorbar(
-            np.array(report.ks) * shift, mean, yerr=np.maximum(ends, 0), label=model, capsize=2, elinewidth=0.9,
-            linewidth=2.4 if at == 0 else 1.4, markersize=5, **_series(at, look),
+            np.array(report.ks) * shift, mean, yerr=np.maximum(ends, 0), label=called, capsize=2, elinewidth=0.9,
+            linewidth=2.4 if at == 0 else 1.4, markersize=5, **series(at, look),
         )  # fmt: skip
     _log_ticks(axes, report.ks)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("k, places in the list")
-    _legend(axes, look)
+    legend(axes, look)
 
 
 def draw_stages(stages: Stages, axes: Axes, look: Look) -> None:
     """Recall of the same candidates as each stage orders them."""
     for at, (label, recall) in enumerate((("both stages", stages.ranked), ("first stage alone", stages.retrieved))):
-        axes.plot(list(recall), list(recall.values()), label=label, linewidth=2, markersize=5, **_series(at, look))
+        axes.plot(list(recall), list(recall.values()), label=label, linewidth=2, markersize=5, **series(at, look))
     _log_ticks(axes, list(stages.retrieved))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("T, candidates kept")
     axes.set_ylabel("recall@T")
-    _legend(axes, look)
-
-
-def draw_frontier(points: Sequence[tuple[float, float, bool]], axes: Axes, look: Look) -> None:
-    """Recall over the time of one query, the chosen setting marked."""
-    recall, time = np.array([p[0] for p in points]), np.array([p[1] for p in points])
-    chosen = np.array([p[2] for p in points])
-    axes.scatter(time[~chosen], recall[~chosen], s=18, facecolors="none", edgecolors=look.series[0], label="measured")
-    if chosen.any():
-        axes.scatter(time[chosen], recall[chosen], s=70, marker="D", color=look.series[4], label="chosen")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("ms for one query, median")
-    axes.set_ylabel("least recall")
-    _legend(axes, look)
+    legend(axes, look)
 
 
 def draw_learning(epochs: Sequence[Mapping[str, Any]], what: str, axes: Axes, look: Look) -> None:
     """One quantity of a training over its epochs; the best epoch is ringed where more is better."""
     points = [(epoch["epoch"] + 1, epoch[what]) for epoch in epochs if what in epoch]
     x, y = np.array([p[0] for p in points]), np.array([p[1] for p in points])
-    axes.plot(x, y, linewidth=2, markersize=5, **_series(1 if what == "loss" else 0, look))
+    axes.plot(x, y, linewidth=2, markersize=5, **series(1 if what == "loss" else 0, look))
     if what == "validation":
         best = int(y.argmax())
         axes.scatter([x[best]], [y[best]], s=130, facecolors="none", edgecolors=look.ink, linewidths=1.2)
         axes.annotate(
             f"best {y[best]:.4f}", (x[best], y[best]), (0, -18), textcoords="offset points", ha="center", color=look.ink
         )
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.12 * y.max() or 1.0)
     axes.set_xlabel("epoch")
     axes.set_ylabel("MAP@10 on validation" if what == "validation" else "training loss")
     axes.set_xticks(x[:: max(1, len(x) // 8)])
@@ -136,16 +126,16 @@ def draw_scores(found: Histogram, axes: Axes, look: Look) -> None:
         axes.stairs(shares, found.edges, color=colour, fill=True, alpha=0.15)
     axes.set_xlabel("RankNet's logit")
     axes.set_ylabel("share of each")
-    _legend(axes, look)
+    legend(axes, look)
 
 
-def draw_reliability(found: Reliability, axes: Axes, look: Look) -> None:
+def draw_reliability(found: Calibration, axes: Axes, look: Look) -> None:
     """Observed over foreseen probability, both logarithmic; the diagonal is perfect."""
-    seen = [(f, o, n) for f, o, n in zip(found.foreseen, found.observed, found.pairs, strict=True) if o > 0]
+    seen = [(f, o, n) for f, o, n in zip(found.predicted, found.observed, found.pairs, strict=True) if o > 0]
     foreseen, observed = np.array([p[0] for p in seen]), np.array([p[1] for p in seen])
     ends = (min(foreseen.min(), observed.min()) / 1.5, 1.0)
     axes.plot(ends, ends, color=look.soft, linewidth=1, linestyle="--", label="perfect")
-    axes.plot(foreseen, observed, linewidth=2, markersize=5, label="RankNet", **_series(0, look))
+    axes.plot(foreseen, observed, linewidth=2, markersize=5, label="RankNet", **series(0, look))
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
@@ -153,7 +143,7 @@ def draw_reliability(found: Reliability, axes: Axes, look: Look) -> None:
         axis.set_minor_locator(NullLocator())
     axes.set_xlabel("foreseen probability")
     axes.set_ylabel("observed share")
-    _legend(axes, look)
+    legend(axes, look)
 
 
 def draw_exposure(found: Exposure, axes: Axes, look: Look) -> None:
@@ -169,18 +159,18 @@ def draw_exposure(found: Exposure, axes: Axes, look: Look) -> None:
     axes.set_xticks(shelves, found.shelves)
     axes.set_xlabel("items by number of training events")
     axes.set_ylabel("share")
-    _legend(axes, look)
+    legend(axes, look)
 
 
 def draw_trade(points: Sequence[tuple[str, float, float]], primary: str, axes: Axes, look: Look) -> None:
     """Quality over novelty, one marker per model, numbered in the order of the legend."""
     for at, (name, novelty, quality) in enumerate(points):
-        style = _series(at, look)
+        style = series(at, look)
         axes.scatter([novelty], [quality], s=45, color=style["color"], marker=style["marker"], label=name)
     axes.set_xlabel("novelty: bits of surprise of a shown item")
     axes.set_ylabel(primary)
     axes.margins(0.12)
-    _legend(axes, look)
+    legend(axes, look)
 
 
 def draw_map(found: VectorMap, axes: Axes, look: Look) -> None:
@@ -190,7 +180,7 @@ def draw_map(found: VectorMap, axes: Axes, look: Look) -> None:
     if (group == rest).any():
         axes.scatter(x[group == rest], y[group == rest], s=6, color=look.line, marker=".", label=found.names[rest])
     for at, name in enumerate(found.names[:rest]):
-        mask, style = group == at, _series(at, look)
+        mask, style = group == at, series(at, look)
         axes.scatter(
             x[mask], y[mask], s=11, color=style["color"], marker=style["marker"], alpha=0.75, label=name, linewidths=0
         )
@@ -198,13 +188,13 @@ def draw_map(found: VectorMap, axes: Axes, look: Look) -> None:
     axes.set_yticks([])
     axes.set_xlabel("first principal component")
     axes.set_ylabel("second")
-    _legend(axes, look)
+    legend(axes, look, marker_scale=2.5)
 
 
-def _rendered(draw: Draw, look: Look, form: str) -> bytes:
+def _rendered(draw: Draw, look: Look, form: str, size: tuple[float, float]) -> bytes:
     with mpl.rc_context({"text.parse_math": False, "hatch.linewidth": 0.8}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the browser's fonts know more letters than this one
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         draw(axes, look)
@@ -228,7 +218,8 @@ def _dress(axes: Axes, look: Look) -> None:
     axes.yaxis.label.set_color(look.soft)
 
 
-def _series(at: int, look: Look) -> dict[str, Any]:
+def series(at: int, look: Look) -> dict[str, Any]:
+    """Colour, marker and line of the series of a number: each tells it from the others alone."""
     return {
         "color": look.series[at % len(look.series)],
         "marker": MARKERS[at % len(MARKERS)],
@@ -236,13 +227,13 @@ def _series(at: int, look: Look) -> dict[str, Any]:
     }
 
 
-def _legend(axes: Axes, look: Look) -> None:
+def legend(axes: Axes, look: Look, marker_scale: float = 1.0) -> None:
     """Above the axes, so that it hides nothing."""
-    names = axes.get_legend_handles_labels()[1]
-    columns = 1 if max(map(len, names), default=0) > 30 else 2 if max(map(len, names)) > 14 else min(4, len(names))
+    longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
+    columns = max(1, min(4, _LEGEND_LETTERS // (longest + 6)))
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False, fontsize=8.5, labelcolor=look.ink,
-        borderaxespad=0.2, columnspacing=1.2, handlelength=2.2,
+        borderaxespad=0.2, columnspacing=1.2, handlelength=2.2, markerscale=marker_scale,
     )  # fmt: skip
 
 

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from twotower.errors import BadInput
+from twotower.evaluation.findings import Calibration, Gain, PeerCheck, SliceRow, StageGain
+from twotower.evaluation.kinds import OTHER, OURS, is_foreign
 
-FORMAT = 1
+FORMAT = 2
 """Version of `report.json`."""
+READABLE = (1, FORMAT)
+"""Versions that are read: those of format 1 lack slices, gains, checks and kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Row:
         difference: mean minus the baseline's mean; None for the baseline itself or without one.
         p_value: of "no difference from the baseline" (paired permutation test, two-sided); None as above.
         p_holm: the same, corrected for all models that are tested by this metric at this cut-off.
+        sd: standard deviation between the means of several seeds; None where there is one fit.
     """
 
     model: str
@@ -36,6 +41,7 @@ class Row:
     difference: float | None = None
     p_value: float | None = None
     p_holm: float | None = None
+    sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,12 @@ class ModelFacts:
         fit_seconds: wall time of the last fit.
         evaluate_seconds: wall time of the examination.
         users_per_second: of the examination.
-        peak_memory_bytes: of the process when this contender was done (never falls from one to the next).
-        catalogue: coverage@k, gini@k, novelty@k.
+        peak_memory_bytes: the most that the process held while this contender was tuned, fitted and examined, with what
+            it held before; where the system cannot tell that (`Report.memory_apart`), the most so far.
+        catalogue: coverage@k, gini@k, novelty@k, popularity_bias@k, diversity@k.
         at_border: options whose best value lies at the border of what was tried.
+        kind: what it is, a key of `kinds.KINDS`.
+        seeds: of the fits that were averaged user by user; empty where there is one.
     """
 
     name: str
@@ -69,6 +78,8 @@ class ModelFacts:
     peak_memory_bytes: int
     catalogue: Mapping[str, float | None]
     at_border: tuple[str, ...] = ()
+    kind: str = OTHER
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,12 @@ class Report:
         wall_seconds: all of it.
         peak_memory_bytes: of the process.
         index_costs: of the contenders that ask an index.
+        slices: the primary metric and recall for parts of the users and of the targets.
+        gains: of ours over the others, by the primary metric at every cut-off.
+        peer_checks: our forms of methods beside those of other libraries.
+        stage_gains: what contenders add to those that they build upon.
+        calibration: of the scorer's probabilities, if a run has one.
+        memory_apart: whether peaks of memory are each model's own.
     """
 
     dataset: Mapping[str, Any]
@@ -146,6 +163,12 @@ class Report:
     wall_seconds: float
     peak_memory_bytes: int
     index_costs: tuple[IndexCost, ...] = ()
+    slices: tuple[SliceRow, ...] = ()
+    gains: tuple[Gain, ...] = ()
+    peer_checks: tuple[PeerCheck, ...] = ()
+    stage_gains: tuple[StageGain, ...] = ()
+    calibration: Calibration | None = None
+    memory_apart: bool = False
 
     def row(self, model: str, metric: str) -> Row:
         """One row, e.g. `report.row("als", "map@10")`."""
@@ -157,6 +180,16 @@ class Report:
     def ranking(self) -> list[ModelFacts]:
         """The contenders, best first by the primary metric."""
         return sorted(self.models, key=lambda model: -self.row(model.name, self.primary).mean)
+
+    def hero(self) -> ModelFacts:
+        """The best of our contenders that answer in service; where none is said to be ours, the best of all."""
+        ranked = self.ranking()
+        return next((model for model in ranked if model.kind == OURS), ranked[0])
+
+    def foreign(self) -> list[ModelFacts]:
+        """The contenders that the hero stands against, best first."""
+        hero = self.hero()
+        return [model for model in self.ranking() if is_foreign(model.kind) and model.name != hero.name]
 
     @property
     def metrics(self) -> list[str]:
@@ -175,12 +208,29 @@ class Report:
             BadInput: the text is of another format version.
         """
         facts = json.loads(text)
-        if facts.pop("format", None) != FORMAT:
-            raise BadInput(f"this report is not of format {FORMAT}; run the evaluation again")
-        tuples = ("trials", "at_border")
-        models = tuple(
-            ModelFacts(**{**m, **{name: tuple(m.get(name, ())) for name in tuples}}) for m in facts.pop("models")
-        )
-        rows = tuple(Row(**row) for row in facts.pop("rows"))
-        costs = tuple(IndexCost(**cost) for cost in facts.pop("index_costs", ()))
-        return cls(**{**facts, "ks": tuple(facts["ks"])}, models=models, rows=rows, index_costs=costs)
+        found = facts.pop("format", None)
+        if found not in READABLE:
+            raise BadInput(f"this report is of format {found}, this version reads {READABLE}; run the evaluation again")
+        for name, kind in _LISTS.items():
+            facts[name] = tuple(kind(**_with_tuples(kind, part)) for part in facts.get(name, ()))
+        if facts.get("calibration"):
+            facts["calibration"] = Calibration(**_with_tuples(Calibration, facts["calibration"]))
+        return cls(**{**facts, "ks": tuple(facts["ks"])})
+
+
+_LISTS: Mapping[str, type[Any]] = {
+    "models": ModelFacts,
+    "rows": Row,
+    "index_costs": IndexCost,
+    "slices": SliceRow,
+    "gains": Gain,
+    "peer_checks": PeerCheck,
+    "stage_gains": StageGain,
+}
+"""Fields of a `Report` that hold several values of a class."""
+
+
+def _with_tuples(kind: type[Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the class has tuples."""
+    lists = {field.name for field in fields(kind) if str(field.type).startswith("tuple")}
+    return {name: tuple(value) if name in lists else value for name, value in facts.items()}

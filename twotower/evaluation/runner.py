@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from twotower.data.split import FULL_CATALOGUE, Holdout
 from twotower.errors import BadConfig, BadInput
-from twotower.metrics.catalogue import coverage, gini, novelty, shown_counts
+from twotower.evaluation.tally import GRADED, Detail, Tally
 from twotower.metrics.ranking import METRICS, PerUser, ranking_metrics
 from twotower.protocols import Recommender
 from twotower.types import Ids
@@ -26,10 +24,13 @@ class Evaluation:
     Attributes:
         users: the users asked, rising. Shape [B].
         per_user: metric at k, e.g. "map@10", to one value per user, read-only. Shapes [B].
-        catalogue: "coverage@k", "gini@k" and "novelty@k" (bits) of all lists together.
+        catalogue: "coverage@k", "gini@k", "novelty@k" (bits), "popularity_bias@k" and, where item features were given,
+            "diversity@k" of all lists together.
         ks: the cut-offs.
         seconds: wall time, metrics included.
         competitors: what targets were ranked against; evaluations that differ in it cannot stand in one table.
+        sliced: group of items to metric to one value per user, NaN without a target in it. Shapes [B].
+        by_seed: seed to metric to its mean, where several fits were averaged user by user.
     """
 
     users: Ids
@@ -38,6 +39,8 @@ class Evaluation:
     ks: tuple[int, ...]
     seconds: float
     competitors: str = FULL_CATALOGUE
+    sliced: Mapping[str, Mapping[str, PerUser]] = field(default_factory=dict)
+    by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
@@ -62,7 +65,12 @@ class Evaluation:
 
 
 def evaluate(
-    recommender: Recommender, holdout: Holdout, *, ks: Sequence[int] = DEFAULT_KS, block: int = BLOCK
+    recommender: Recommender,
+    holdout: Holdout,
+    *,
+    ks: Sequence[int] = DEFAULT_KS,
+    block: int = BLOCK,
+    detail: Detail | None = None,
 ) -> Evaluation:
     """Asks for every user with a target: full catalogue (or the holdout's candidates), known positives excluded.
 
@@ -74,6 +82,7 @@ def evaluate(
         holdout: what is asked and what is right.
         ks: cut-offs; lists of the largest are asked for.
         block: queries asked at once.
+        detail: what else to measure, such as slices.
 
     Raises:
         BadConfig: no cut-off, or one below 1; a block below 1.
@@ -84,16 +93,11 @@ def evaluate(
     users = holdout.users()
     if not len(users):
         raise BadInput("evaluate: no user has a target; choose another split")
-    found: list[dict[str, PerUser]] = []
-    shown = {k: np.zeros(holdout.target.n_items, np.int64) for k in ks}
+    tally = Tally(holdout, ks, detail or Detail())
     for asked, relevant in holdout.blocks(block):
-        topk = recommender.recommend(asked, max(ks))
-        found.append(ranking_metrics(topk, relevant, ks))
-        for k in ks:
-            shown[k] += shown_counts(topk.head(k), holdout.target.n_items)
-    per_user = {name: _frozen([part.pop(name) for part in found]) for name in list(found[0])}  # never held twice
-    catalogue = _catalogue(shown, holdout.history.item_counts())
-    return Evaluation(users, per_user, catalogue, ks, time.perf_counter() - started, holdout.competitors)
+        tally.add(recommender.recommend(asked, max(ks)), relevant)
+    per_user, catalogue, sliced = tally.per_user(), tally.catalogue(), tally.sliced()
+    return Evaluation(users, per_user, catalogue, ks, time.perf_counter() - started, holdout.competitors, sliced)
 
 
 def candidate_recall(
@@ -126,8 +130,10 @@ def parse_metric(metric: str) -> tuple[str, int]:
     ('map', 10)
     """
     name, _, k = metric.partition("@")
-    if name not in METRICS or not k.isdecimal() or int(k) < 1:
-        raise BadConfig(f"metric {metric!r} must be one of {', '.join(METRICS)}, an @ and a cut-off, e.g. map@10")
+    if name not in {**METRICS, **GRADED} or not k.isdecimal() or int(k) < 1:
+        raise BadConfig(
+            f"metric {metric!r} must be one of {', '.join((*METRICS, *GRADED))}, an @ and a cut-off, e.g. map@10"
+        )
     return name, int(k)
 
 
@@ -135,15 +141,3 @@ def _checked(ks: Sequence[int], block: int) -> tuple[int, ...]:
     if not len(ks) or min(ks) < 1 or block < 1:
         raise BadConfig(f"evaluate: cut-offs {list(ks)} and block {block} must all be at least 1")
     return tuple(sorted({int(k) for k in ks}))
-
-
-def _frozen(parts: list[PerUser]) -> PerUser:
-    values = np.concatenate(parts)
-    values.setflags(write=False)
-    return values
-
-
-def _catalogue(shown: Mapping[int, Ids], popularity: Ids) -> dict[str, float]:
-    found = {f"coverage@{k}": coverage(counts) for k, counts in shown.items()}
-    found |= {f"gini@{k}": gini(counts) for k, counts in shown.items()}
-    return found | {f"novelty@{k}": novelty(counts, popularity) for k, counts in shown.items()}

@@ -1,12 +1,13 @@
-"""A `Report` as text: tables for the terminal and a Markdown page for people."""
+"""A `Report` as text: the table for the terminal, and the cells that every table of it shares."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import TextIO
 
 from twotower.data.split import FULL_CATALOGUE
-from twotower.evaluation.report import IndexCost, ModelFacts, Report, Row
-from twotower.metrics.names import metric_label, metric_meaning
+from twotower.evaluation import sentences
+from twotower.evaluation.report import ModelFacts, Report, Row
+from twotower.metrics.names import metric_label
 
 _HEADLINE_METRICS = ("map", "precision", "ndcg", "hit_rate")
 Cells = Sequence[Sequence[str]]
@@ -15,13 +16,15 @@ Cells = Sequence[Sequence[str]]
 def text_table(report: Report) -> str:
     """The headline table for a terminal: models by the primary metric, best first."""
     headline = map(metric_label, headline_metrics(report))
-    header = [metric_label(report.primary), "interval", "vs baseline", "p (Holm)", *headline]
-    rows = [["model", *header]]
+    seeds = ["seeds"] if sentences.has_seeds(report) else []
+    rows = [["model", metric_label(report.primary), "interval", "vs baseline", "p (Holm)", *seeds, *headline]]
     for model in report.ranking():
         row = report.row(model.name, report.primary)
         others = [f"{report.row(model.name, metric).mean:.4f}" for metric in headline_metrics(report)]
-        rows.append([model.name, f"{row.mean:.4f}", interval_text(row), gain_text(report, row), p_text(row), *others])
-    return _aligned(rows)
+        spread = [sentences.seeds_text(model, row) for _ in seeds]
+        tested = [f"{gain_text(report, row)} {sentences.mark(report, row)}".strip(), p_text(row)]
+        rows.append([model.name, f"{row.mean:.4f}", interval_text(row), *tested, *spread, *others])
+    return aligned(rows)
 
 
 def print_report(report: Report, file: TextIO | None = None) -> None:
@@ -29,69 +32,20 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
     test = report.split["test"]
     conditions = (
         f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
-        f"{_competitors(report)}, known positives excluded"
+        f"{competitors(report)}, known positives excluded"
     )
-    costs = [index_cost_line(report, cost) for cost in report.index_costs]
-    lines = [conditions, "", text_table(report), *([""] if costs else []), *costs]
+    stages = [sentences.stage_gain_line(report, gain) for gain in report.stage_gains if gain.metric == report.primary]
+    costs = [sentences.index_cost_line(report, cost) for cost in report.index_costs]
+    peers = sentences.weaker(report) or list(filter(None, [sentences.peers_are_matched(report)]))
+    further = [*peers, *stages, *costs]
+    lines = [conditions, "", text_table(report), *([""] if further else []), *further]
     (file or sys.stdout).write("\n".join(lines) + "\n")
 
 
-def _competitors(report: Report) -> str:
+def competitors(report: Report) -> str:
     """What targets are ranked against; sampled figures are marked wherever they stand."""
     sampled = report.split.get("competitors", FULL_CATALOGUE)  # reports of format 1 from before there were others
     return f"full catalogue of {report.dataset['items']:,}" if sampled == FULL_CATALOGUE else f"{sampled} per user"
-
-
-def index_cost_line(report: Report, cost: IndexCost) -> str:
-    """What the index costs a contender, in one line."""
-    told = f"index of {cost.model}: {cost.index}; {metric_label(cost.metric)} {cost.mean:.4f}"
-    if cost.is_exact:
-        return f"{told}, which is that of exact retrieval: every item is compared, so the index costs nothing"
-    share = "" if cost.relative is None else f"{cost.relative:+.2%}, "
-    return (
-        f"{told}, with exact retrieval {cost.exact_mean:.4f}: {share}difference {cost.difference:+.5f} "
-        f"({report.level:.0%} interval {cost.low:+.5f} to {cost.high:+.5f}, p {cost.p_value:.4f})"
-    )
-
-
-def markdown(report: Report) -> str:
-    """The whole report as one page."""
-    parts = [
-        f"# {report.dataset['name']}: {len(report.models)} models, {report.split['name']}",
-        _conditions(report),
-        f"## {metric_label(report.primary)}",
-        f"{metric_meaning(report.primary)} Intervals: {report.level:.0%} bootstrap over users "
-        f"({report.resamples:,} resamples). {test_note(report)}",
-        _primary_table(report),
-    ]
-    if report.index_costs:
-        lines = "\n".join(f"- {index_cost_line(report, cost)}" for cost in report.index_costs)
-        parts += ["## What the index costs", lines]
-    for metric in report.metrics:
-        parts += [f"## {metric_label(metric)}", metric_meaning(metric), _metric_table(report, metric)]
-    parts += [
-        "## Catalogue",
-        "Share of items shown to anybody, inequality of exposure (0: equal), mean surprise in bits.",
-    ]
-    parts += [_catalogue_table(report), "## Cost", _cost_table(report), "## Options", _options(report)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _conditions(report: Report) -> str:
-    data, split = report.dataset, report.split
-    validation, test = split["validation"], split["test"]
-    facts = [
-        f"Data: {data['users']:,} users, {data['items']:,} items, {data['events']:,} events; "
-        f"fingerprint `{data['fingerprint'][:16]}`",
-        f"Split `{split['name']}`: {split['train_events']:,} training events; validation {validation['users']:,} users "
-        f"with {validation['targets']:,} targets; test {test['users']:,} users with {test['targets']:,} targets",
-        f"Every user with a test target is asked once: {_competitors(report)}; known positives are excluded",
-        f"Seed {report.seed}; {report.wall_seconds:,.0f} s in all; peak memory {gib_text(report.peak_memory_bytes)}",
-        "Machine: " + ", ".join(f"{name} {value}" for name, value in report.machine.items()),
-        "Versions: " + ", ".join(f"{name} {value}" for name, value in report.versions.items()),
-        f"Made {report.created}",
-    ]
-    return "\n".join(f"- {fact}" for fact in facts)
 
 
 def test_note(report: Report) -> str:
@@ -104,70 +58,11 @@ def test_note(report: Report) -> str:
     )
 
 
-def _primary_table(report: Report) -> str:
-    figures = [metric_label(report.primary), f"{report.level:.0%} interval", "vs baseline", "p (Holm)", "validation"]
-    rows = [["model", *figures]]
-    for model in report.ranking():
-        row = report.row(model.name, report.primary)
-        rows.append(
-            [model.name, f"{row.mean:.4f}", interval_text(row), gain_text(report, row), p_text(row), _best(model)]
-        )
-    return _markdown_table(rows)
-
-
-def _metric_table(report: Report, metric: str) -> str:
-    rows = [["model", *(f"k={k}" for k in report.ks)]]
-    for model in report.ranking():
-        cells = [report.row(model.name, f"{metric}@{k}") for k in report.ks]
-        rows.append([model.name, *(f"{row.mean:.4f} ({row.low:.4f}–{row.high:.4f})" for row in cells)])
-    return _markdown_table(rows)
-
-
-def _catalogue_table(report: Report) -> str:
-    k = report.primary.partition("@")[2]
-    names = [f"{what}@{k}" for what in ("coverage", "gini", "novelty")]
-    rows = [["model", *names]]
-    for model in report.ranking():
-        values = [model.catalogue[name] for name in names]
-        rows.append([model.name, *("–" if value is None else f"{value:.4f}" for value in values)])
-    return _markdown_table(rows)
-
-
-def _cost_table(report: Report) -> str:
-    rows = [["model", "trials", "tuning", "last fit", "evaluation", "users/s", "peak memory so far"]]
-    for model in report.models:
-        of = f" of {model.grid_size}" if model.grid_size else ""
-        trials = f"{len(model.trials)}{of}" if model.trials else "–"
-        seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
-        speed = f"{model.users_per_second:,.0f}"
-        rows.append([model.name, trials, *seconds, speed, gib_text(model.peak_memory_bytes)])
-    return _markdown_table(rows)
-
-
-def _options(report: Report) -> str:
-    return "\n".join(f"- `{model.name}`: {_plain(model.options)}{_border(model)}" for model in report.ranking())
-
-
-def _border(model: ModelFacts) -> str:
-    """Says where a search was too narrow."""
-    names = ", ".join(f"`{name}`" for name in model.at_border)
-    return f"; best at the border of what was tried, so let it grow: {names}" if names else ""
-
-
-def _plain(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in options.items()) or "no options"
-
-
 def headline_metrics(report: Report) -> list[str]:
     """Metrics that stand beside the primary one, at its cut-off."""
     k = report.primary.partition("@")[2]
     wanted = [f"{name}@{k}" for name in _HEADLINE_METRICS if name in report.metrics]
     return [metric for metric in wanted if metric != report.primary]
-
-
-def _best(model: ModelFacts) -> str:
-    scores = [trial["score"] for trial in model.trials if trial["score"] is not None]
-    return f"{max(scores):.4f}" if scores else "–"
 
 
 def interval_text(row: Row) -> str:
@@ -188,17 +83,30 @@ def p_text(row: Row) -> str:
     return "–" if row.p_holm is None else f"{row.p_holm:.4f}"
 
 
+def trials_text(model: ModelFacts) -> str:
+    """Trials spent on tuning, of how many there are."""
+    of = f" of {model.grid_size}" if model.grid_size else ""
+    return f"{len(model.trials)}{of}" if model.trials else "–"
+
+
+def costs_of(model: ModelFacts) -> list[str]:
+    """Cells of what a model cost: trials, times, speed, memory."""
+    seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
+    return [trials_text(model), *seconds, f"{model.users_per_second:,.0f}", gib_text(model.peak_memory_bytes)]
+
+
+def catalogue_of(report: Report, model: ModelFacts) -> list[str]:
+    """Cells of the metrics of all lists together."""
+    values = [model.catalogue.get(name) for name in sentences.catalogue_metrics(report)]
+    return ["–" if value is None else f"{value:.4f}" for value in values]
+
+
 def gib_text(n_bytes: int) -> str:
     """Bytes as GiB."""
     return f"{n_bytes / 2**30:.2f} GiB"
 
 
-def _markdown_table(rows: Cells) -> str:
-    header, *body = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-    return "\n".join([header, "|---|" + "---:|" * (len(rows[0]) - 1), *body])
-
-
-def _aligned(rows: Cells) -> str:
+def aligned(rows: Cells) -> str:
     """Columns of equal width: names to the left, figures to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [

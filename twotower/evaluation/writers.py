@@ -9,10 +9,10 @@ from pathlib import Path
 
 from twotower.evaluation.figures import draw_metric
 from twotower.evaluation.insights import Insights
+from twotower.evaluation.markdown import markdown
 from twotower.evaluation.page import figures_of, page
 from twotower.evaluation.page_figures import png
 from twotower.evaluation.report import Report
-from twotower.evaluation.tables import markdown
 
 FIGURES = {"map": "figures/map_at_k.png", "precision": "figures/precision_at_k.png"}
 """Metric to the figure that shows it."""
@@ -32,7 +32,9 @@ def write_report(report: Report, directory: Path, insights: Insights | None = No
     makers: dict[str, Callable[[Path], object]] = {
         name: partial(draw_metric, report, metric) for metric, name in FIGURES.items()
     }
-    makers |= {f"figures/{s.file}.png": partial(png, s.draw) for s in figures_of(report, insights) if s.file != "curve"}
+    makers |= {
+        f"figures/{s.file}.png": partial(png, s.draw, s.size) for s in figures_of(report, insights) if s.file != "curve"
+    }
     if insights is not None:
         makers["figures/insights.json"] = _text(json.dumps(asdict(insights), indent=1, allow_nan=False, default=str))
     shown = "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in FIGURES.items())

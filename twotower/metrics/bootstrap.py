@@ -53,16 +53,45 @@ def bootstrap_intervals(values: Values, *, resamples: int = 10_000, level: float
     >>> float(same.low[0]), float(same.high[0])
     (0.25, 0.25)
     """
+    low, high = percentiles(resampled_means(values, resamples=resamples, seed=seed), level)
+    return Intervals(values.mean(axis=0), low, high, level)
+
+
+def resampled_means(values: Values, *, resamples: int = 10_000, seed: int = 0) -> Values:
+    """Means of columns over users drawn with replacement: what any interval of means, or of their ratio, is made of.
+
+    Args:
+        values: one row per user, one column per quantity; no NaN. Shape [B, M].
+        resamples: bootstrap samples. R of them.
+        seed: of the draws; the same for equal seeds and numbers of users.
+
+    Returns:
+        Shape [R, M].
+
+    Raises:
+        BadInput: no users, or a NaN.
+        BadConfig: no resamples.
+    """
     _check(values, resamples)
-    if not 0 < level < 1:
-        raise BadConfig(f"bootstrap: level={level} must lie between 0 and 1")
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, values.shape[1]))
     for rows in _chunks(resamples, len(values)):
         means[rows] = _resampled_counts(rng, rows.stop - rows.start, len(values)) @ values / len(values)
+    return means
+
+
+def percentiles(resampled: Values, level: float) -> tuple[Values, Values]:
+    """Both ends of the percentile intervals of columns [R, M]. Shapes [M].
+
+    >>> low, high = percentiles(np.arange(101.0)[:, None], level=0.9)
+    >>> low.round(6).tolist(), high.round(6).tolist()
+    ([5.0], [95.0])
+    """
+    if not 0 < level < 1:
+        raise BadConfig(f"bootstrap: level={level} must lie between 0 and 1")
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return Intervals(values.mean(axis=0), low, high, level)
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return np.asarray(low), np.asarray(high)
 
 
 def permutation_test(differences: Values, *, resamples: int = 10_000, seed: int = 0) -> Values:

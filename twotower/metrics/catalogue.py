@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from twotower.errors import BadInput
 from twotower.types import NO_ITEM, Array, Ids, TopK
@@ -76,14 +77,15 @@ def popularity_bias(shown: Array, popularity: Array) -> float:
     return float((shown @ counts / shown.sum()) / (counts @ counts / counts.sum()))
 
 
-def intra_list_diversity(topk: TopK, vectors: Array, k: int) -> NDArray[np.float64]:
+def intra_list_diversity(topk: TopK, vectors: Array | csr_array, k: int) -> NDArray[np.float64]:
     """Mean cosine distance (0..2) of the pairs within the first k of each list.
 
     Convention: a zero vector has distance 1 from everything; a list of fewer than two items is NaN.
 
     Args:
         topk: ranked lists. Shape [B, K].
-        vectors: of the items, e.g. encoded features; not those of the model under examination. Shape [N, D].
+        vectors: of the items, dense or sparse, e.g. encoded features; not those of the model under examination.
+            Shape [N, D].
         k: the cut-off.
 
     Source: Ziegler et al., WWW 2005, with cosine distance.
@@ -92,18 +94,40 @@ def intra_list_diversity(topk: TopK, vectors: Array, k: int) -> NDArray[np.float
     >>> intra_list_diversity(as_topk([[0, 1, 2]]), np.array([[1, 0], [1, 0], [0, 1]]), 3).round(4).tolist()  # 0, 1, 1
     [0.6667]
     """
+    return diversity_of_units(topk, unit_rows(vectors), k)
+
+
+def unit_rows(vectors: Array | csr_array) -> csr_array:
+    """Rows of length 1; a row of zeros stays one. Shape [N, D]."""
+    rows: csr_array = csr_array(vectors).astype(np.float64)
+    norms = np.sqrt(_square_sums(rows))
+    inverse = np.divide(1.0, norms, out=np.zeros(len(norms)), where=norms > 0)
+    units = csr_array(rows.multiply(inverse[:, None]))
+    units.eliminate_zeros()
+    return units
+
+
+def diversity_of_units(topk: TopK, units: csr_array, k: int) -> NDArray[np.float64]:
+    """`intra_list_diversity` of rows that `unit_rows` made once for many lists. Shape [B]."""
     items = topk.items[:, :k]
-    real = (items != NO_ITEM)[:, :, None]
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, norms, out=np.zeros(vectors.shape), where=norms > 0)
-    listed = np.where(real, unit[items], 0.0)  # [B, k, D]
-    n = real.sum(axis=(1, 2))
+    real = items != NO_ITEM
+    n = real.sum(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(n)])
+    listed = csr_array((np.ones(int(n.sum())), items[real], offsets), shape=(len(topk), units.shape[0]))  # [B, N]
+    sums: csr_array = csr_array((listed @ units).tocsr())  # [B, D]
+    known = listed @ (np.diff(units.indptr) > 0)  # zero vectors have no length to be taken off
     # |Σ u|² = Σ |u|² + 2 Σ of the pairs' cosines
-    cosines = ((listed.sum(axis=1) ** 2).sum(axis=1) - (listed**2).sum(axis=(1, 2))) / 2
+    cosines = (_square_sums(sums) - known) / 2
     pairs = n * (n - 1) / 2
     mean: NDArray[np.float64] = np.full(len(topk), np.nan)
     np.divide(pairs - cosines, pairs, out=mean, where=pairs > 0)
     return mean
+
+
+def _square_sums(rows: csr_array) -> NDArray[np.float64]:
+    """Sum of the squares of every row. Shape [B]."""
+    row_ids = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    return np.asarray(np.bincount(row_ids, rows.data**2, minlength=rows.shape[0]), np.float64)
 
 
 def _refuse_empty(shown: Array) -> None:

@@ -22,6 +22,16 @@ VARIANTS: Mapping[str, tuple[str, str]] = {
 """Metric to its label ("{k}" stands for the cut-off) and its definition."""
 
 
+CATALOGUE: Mapping[str, tuple[str, str]] = {
+    "coverage": ("coverage", "share of items shown to anybody"),
+    "gini": ("Gini", "inequality of exposure: 0 is equal, towards 1 all for one item"),
+    "novelty": ("novelty, bits", "mean surprise of a shown item: -log2 of its share of the events"),
+    "diversity": ("diversity", "mean cosine distance of a list's items, by their encoded features"),
+    "popularity_bias": ("popularity bias", "mean popularity of shown items over that of the events: 1 is the same"),
+}
+"""Metrics of all lists together: to their label and their definition."""
+
+
 def metric_label(metric: str) -> str:
     """The label of "map@10", or of "map" at any cut-off.
 

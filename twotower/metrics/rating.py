@@ -42,9 +42,14 @@ def log_loss(truth: Array, probability: Array) -> float:
     >>> round(log_loss(np.array([1, 0]), np.array([0.5, 0.75])), 4)  # (ln 2 + ln 4) / 2
     1.0397
     """
+    return float(log_losses(truth, probability).mean())
+
+
+def log_losses(truth: Array, probability: Array) -> Values:
+    """`log_loss` of every pair. Shape [P]."""
     truth, probability = checked_outcomes(truth, probability)
     p = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
-    return float(-np.mean(truth * np.log(p) + (1 - truth) * np.log1p(-p)))
+    return np.asarray(-(truth * np.log(p) + (1 - truth) * np.log1p(-p)))
 
 
 def auc(truth: Array, scores: Array) -> float:

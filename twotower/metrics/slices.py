@@ -72,6 +72,28 @@ def by_mass(train_events: Array, shares: Sequence[float] = (1 / 3, 2 / 3)) -> Id
     return groups
 
 
+SHELVES = (
+    (0.0, 0.01, "top 1 %"),
+    (0.01, 0.05, "1–5 %"),
+    (0.05, 0.2, "5–20 %"),
+    (0.2, 0.5, "20–50 %"),
+    (0.5, 1.0, "rest"),
+)
+"""Shares of the catalogue, ordered by training events."""
+
+
+def by_shelf(train_events: Array) -> Ids:
+    """The shelf of every item: its place in `SHELVES`; ties by id.
+
+    >>> by_shelf(np.arange(100))[[99, 98, 0]].tolist()  # the first, the second and the last of a hundred
+    [0, 1, 4]
+    """
+    rank = np.empty(len(train_events), np.int64)
+    rank[np.argsort(-np.asarray(train_events, np.int64), kind="stable")] = np.arange(len(train_events))
+    ends = np.ceil([high * len(train_events) for _, high, _ in SHELVES]).astype(np.int64)
+    return np.asarray(np.searchsorted(ends, rank, side="right"))
+
+
 def only_items(relevant: Ragged, kept: Bools) -> Ragged:
     """The relevant items that belong to a slice of the catalogue; the lists stay as they are.
 

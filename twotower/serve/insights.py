@@ -6,34 +6,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from twotower.ann.base import IndexBase
+from twotower.build_index import user_samples
 from twotower.bundle import Bundle
 from twotower.config import compose, group_files, plain
 from twotower.data.split import Split
 from twotower.errors import BadConfig
 from twotower.evaluation import gathering
-from twotower.evaluation.insights import Insights
+from twotower.evaluation.insights import Frontier, FrontierPoint, Insights
+from twotower.evaluation.quick_frontier import quick_frontier
 from twotower.evaluation.report import Report
 from twotower.recommender import TwoStageRecommender
 from twotower.serve.served_run import ServedRun
 
-_SERVED = "towers + RankNet"
 _INDEX_FACTS = ("created", "recall", "n_queries", "latency", "build_seconds", "count", "dim", "metric")
+_FRONTIER_USERS = 500
 _WHOLE = "full catalogue"
 _PHASES = ("choosing the epochs", "last fit")
 _WITHOUT_TRACE = frozenset(("progress", "resume"))
 """Settings that change how it goes, not what comes out."""
 
 
-def insights_of(
-    bundle: Bundle, split: Split, report: Report, ours: Sequence[str], settings: Mapping[str, Any]
-) -> Insights:
+def insights_of(bundle: Bundle, split: Split, report: Report, settings: Mapping[str, Any]) -> Insights:
     """Watches both stages of a run at work on the test and reads what its directory knows.
 
     Args:
         bundle: the run that the report is about.
         split: whose test is asked.
         report: of the run and others.
-        ours: contenders of the report that are made of runs.
         settings: of the evaluation, as composed.
     """
     served = ServedRun.open(bundle.directory)
@@ -51,12 +51,11 @@ def insights_of(
     title = served.title_of
     return Insights(
         run=bundle.name,
-        ours=_served_first(report, ours),
         vectors=gathering.vector_map(bundle.item_vectors(), files.catalogue, seed=seed),
         examples=gathering.examples_of(stages, split.test, ids, title, seed=seed) if whole else (),
         curves=_curves(bundle.directory),
         index=_index(bundle),
-        frontier=_frontier(bundle.directory),
+        frontier=_frontier(bundle, served, settings),
         commands=(*_train_command(bundle), *evaluate_command(settings)),
         **watched,
     )
@@ -65,12 +64,6 @@ def insights_of(
 def evaluate_command(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """The command that composes these settings, or nothing if no command does."""
     return _command("evaluate", settings, ())
-
-
-def _served_first(report: Report, ours: Sequence[str]) -> tuple[str, ...]:
-    """Our contenders, best first, those before the others that answer in service."""
-    ranked = [model.name for model in report.ranking() if model.name in ours]
-    return tuple(sorted(ranked, key=lambda name: not name.endswith(_SERVED)))
 
 
 def _curves(directory: Path) -> tuple[tuple[str, tuple[Mapping[str, Any], ...]], ...]:
@@ -96,14 +89,35 @@ def _index(bundle: Bundle) -> Mapping[str, Any] | None:
     return facts | {name.replace("_", " "): value for name, value in named.items()}
 
 
-def _frontier(directory: Path) -> tuple[tuple[float, float, bool], ...]:
-    """Settings that `tune_index` left beside the figures of the run."""
-    path = directory / "figures" / "index-tuning.json"
-    if not path.exists():
-        return ()
-    facts = json.loads(path.read_text())
-    chosen = facts.get("chosen")
-    return tuple((min(s["recall"].values()), s["latency"]["p50_ms"], s == chosen) for s in facts["settings"])
+def _frontier(bundle: Bundle, served: ServedRun, settings: Mapping[str, Any]) -> Frontier | None:
+    """What `tune_index` left beside the figures of the run, else what is measured now in the time that is given."""
+    path, seconds = bundle.directory / "figures" / "index-tuning.json", settings["frontier_seconds"]
+    if path.exists():
+        return _tuned_frontier(json.loads(path.read_text()))
+    index = served.direct.index
+    if not seconds or not isinstance(index, IndexBase):
+        return None
+    published = bundle.index_manifest() or {}
+    n_queries, drawn = int(published.get("n_queries", _FRONTIER_USERS)), int(published.get("query_seed", 0))
+    queries = user_samples(bundle, n_queries, drawn)[1][:_FRONTIER_USERS]  # those that did not calibrate the index
+    n = int(settings["n_candidates"])
+    return quick_frontier(index, bundle.item_vectors(), queries, k=n, seconds=float(seconds))
+
+
+def _tuned_frontier(facts: Mapping[str, Any]) -> Frontier:
+    points = tuple(
+        FrontierPoint(
+            s["label"],
+            min(s["recall"].values()),
+            s["latency"]["p50_ms"],
+            s == facts.get("chosen"),
+            s["backend"] == "exact",
+        )
+        for s in facts["settings"]
+    )
+    k, threads = facts["settings"][0]["latency"]["k"], facts["threads"] or "all"
+    told = f"Found by make tune-index: {facts['n_queries']:,} users, lists of {k}, {threads} thread(s)."
+    return Frontier(points, told)
 
 
 def _train_command(bundle: Bundle) -> tuple[str, ...]:

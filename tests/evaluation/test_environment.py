@@ -1,0 +1,22 @@
+"""Memory peaks: they rise with what is held, and begin anew where the system offers that."""
+
+import numpy as np
+import pytest
+
+from twotower.evaluation.environment import peak_memory_bytes, restart_peak
+
+
+def test_the_peak_rises_with_what_is_held():
+    before = peak_memory_bytes()
+    held = np.ones(before // 8 + 4_000_000)  # more than was ever held
+    assert peak_memory_bytes() >= before + 30_000_000
+    del held
+
+
+def test_a_peak_that_began_anew_forgets_what_was_given_back():
+    held = np.ones(64_000_000)  # 512 MB, which go back to the system at once
+    high = peak_memory_bytes()
+    del held
+    if not restart_peak():
+        pytest.skip("this system does not offer it")
+    assert peak_memory_bytes() < high - 400_000_000

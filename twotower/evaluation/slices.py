@@ -1,0 +1,161 @@
+"""Slices of a report: the same figures for groups of users by activity and for targets by their popularity."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from twotower.data.split import Holdout
+from twotower.errors import BadConfig
+from twotower.evaluation.findings import SliceRow
+from twotower.evaluation.paired import Draws
+from twotower.evaluation.runner import Evaluation
+from twotower.evaluation.tally import Slicing
+from twotower.metrics.bootstrap import Values, holm, percentiles, permutation_test, resampled_means
+from twotower.metrics.slices import SHELVES, by_count, by_shelf, group_names
+from twotower.types import Bools, Ids
+
+ACTIVITY, POPULARITY = "activity", "popularity"
+SLICES: Mapping[str, str] = {
+    ACTIVITY: "Users by the number of events in their history when asked.",
+    POPULARITY: "Targets by the popularity of the item, in shares of the catalogue by earlier events; cold: none.",
+}
+"""Kind of slice to what it means."""
+ACTIVITY_EDGES = (1, 10, 30, 100)
+COLD_USERS, COLD_ITEMS = "cold users", "cold items"
+FEWEST = 10
+"""Users that a slice needs for an interval and a test."""
+MOST_RESAMPLES = 2000
+"""Bootstrap samples of a slice: ends of intervals need fewer than small p-values, and there are many slices."""
+
+
+def slicings(holdout: Holdout, kinds: Sequence[str], edges: Sequence[int] = ACTIVITY_EDGES) -> dict[str, Slicing]:
+    """The chosen slices, by kind.
+
+    Args:
+        holdout: what is asked.
+        kinds: some of `SLICES`.
+        edges: of history lengths, where a new group of users begins.
+
+    Raises:
+        BadConfig: an unknown kind, or edges that do not rise from 1.
+    """
+    unknown = [kind for kind in kinds if kind not in SLICES]
+    if unknown:
+        raise BadConfig(f"eval.slices: {unknown[0]!r} is unknown; choose from {', '.join(SLICES)}")
+    if ACTIVITY in kinds and (not len(edges) or edges[0] < 1):
+        raise BadConfig(f"eval.activity_edges: {list(edges)} must rise from 1 or more, e.g. [1, 10, 30, 100]")
+    made = {ACTIVITY: lambda: by_activity(holdout, edges), POPULARITY: lambda: by_popularity(holdout)}
+    return {kind: made[kind]() for kind in dict.fromkeys(kinds)}
+
+
+def by_activity(holdout: Holdout, edges: Sequence[int]) -> Slicing:
+    """Users by the length of their history at asking; without any they are cold."""
+    lengths = np.bincount(holdout.history.user, minlength=holdout.history.n_users)[holdout.users()]
+    names = group_names(edges)
+    return Slicing(by_count(lengths, edges), (COLD_USERS if names[0] == "0" else names[0], *names[1:]))
+
+
+def by_popularity(holdout: Holdout) -> Slicing:
+    """Items by shelf of the catalogue; without any event in the history they are cold."""
+    counts = holdout.history.item_counts()
+    groups = np.where(counts > 0, by_shelf(counts) + 1, 0)
+    return Slicing(groups, (COLD_ITEMS, *(name for _, _, name in SHELVES)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """One slice with what every model reached in it. Values [b, models], of b users with a target in the slice."""
+
+    kind: str
+    name: str
+    targets: int
+    values: Values
+
+
+def slice_rows(
+    found: Mapping[str, Evaluation],
+    made: Mapping[str, Slicing],
+    holdout: Holdout,
+    *,
+    metrics: Sequence[str],
+    baseline: str | None,
+    draws: Draws,
+) -> tuple[SliceRow, ...]:
+    """Every metric of every model in every slice that has users, with intervals and tests against the baseline.
+
+    Args:
+        found: evaluations by contender, over the same users and with the slices of `made`.
+        made: what `slicings` gave.
+        holdout: what was asked.
+        metrics: e.g. ("map@10", "recall@10").
+        baseline: whom differences refer to.
+        draws: of intervals and tests.
+    """
+    rows: list[SliceRow] = []
+    for kind, slicing in made.items():
+        for metric in metrics:
+            parts = list(_parts(found, kind, slicing, holdout, metric))
+            family = [row for part in parts for row in _rows(part, list(found), metric, baseline, draws)]
+            rows += _corrected(family)
+    return tuple(rows)
+
+
+def _parts(
+    found: Mapping[str, Evaluation], kind: str, slicing: Slicing, holdout: Holdout, metric: str
+) -> Iterator[_Part]:
+    """The slices in which anybody has a target."""
+    targets = _targets(kind, slicing, holdout)
+    for group, name in enumerate(slicing.names):
+        if kind == POPULARITY:
+            values = np.column_stack([evaluation.sliced[name][metric] for evaluation in found.values()])
+            members: Bools = np.asarray(~np.isnan(values).any(axis=1))
+        else:
+            values = np.column_stack([evaluation.per_user[metric] for evaluation in found.values()])
+            members = np.asarray(slicing.groups == group)
+        if members.any():
+            yield _Part(kind, name, int(targets[group]), values[members])
+
+
+def _targets(kind: str, slicing: Slicing, holdout: Holdout) -> Ids:
+    """Targets in every slice."""
+    relevant = holdout.relevant()
+    of_target = slicing.groups[relevant.values] if kind == POPULARITY else slicing.groups[relevant.row_ids()]
+    return np.bincount(of_target, minlength=len(slicing.names))
+
+
+def _rows(part: _Part, models: Sequence[str], metric: str, baseline: str | None, draws: Draws) -> list[SliceRow]:
+    """All models in one slice; p-values are not yet corrected."""
+    mean, n = part.values.mean(axis=0), len(part.values)
+    rows = [
+        SliceRow(part.kind, part.name, model, metric, n, part.targets, float(value))
+        for model, value in zip(models, mean, strict=True)
+    ]
+    if baseline is not None:
+        before = float(mean[models.index(baseline)])
+        rows = [row if row.model == baseline else replace(row, difference=row.mean - before) for row in rows]
+    if n < FEWEST:
+        return rows
+    resampled = resampled_means(
+        part.values, resamples=min(draws.resamples, MOST_RESAMPLES), seed=draws.seed
+    )  # [R, models]
+    low, high = percentiles(resampled, draws.level)
+    rows = [replace(row, low=float(low[at]), high=float(high[at])) for at, row in enumerate(rows)]
+    if baseline is None:
+        return rows
+    base = models.index(baseline)
+    low, high = percentiles(resampled - resampled[:, [base]], draws.level)
+    p_value = permutation_test(part.values - part.values[:, [base]], resamples=draws.resamples, seed=draws.seed)
+    return [
+        row
+        if at == base
+        else replace(row, difference_low=float(low[at]), difference_high=float(high[at]), p_value=float(p_value[at]))
+        for at, row in enumerate(rows)
+    ]
+
+
+def _corrected(rows: Sequence[SliceRow]) -> list[SliceRow]:
+    """Holm's correction over all models and slices that were tested."""
+    tested = [at for at, row in enumerate(rows) if row.p_value is not None]
+    known = dict(zip(tested, holm(np.array([rows[at].p_value for at in tested], np.float64)), strict=True))
+    return [replace(row, p_holm=float(known[at])) if at in known else row for at, row in enumerate(rows)]
