@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twotower.bundle import Bundle
-from twotower.config import compose, group_files, instantiate, locate, plain
+from twotower.config import compose, instantiate, plain
 from twotower.console import run_command
-from twotower.errors import BadConfig, BundleError
+from twotower.contenders import BASELINES, PEERS, listed_contenders, model_names
+from twotower.errors import BundleError
 
 if TYPE_CHECKING:
     from twotower.data.split import Split
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from twotower.serve.served_run import ServedRun
 
 _EXACTLY = " (exact retrieval)"
+_NOT_OF_BENCHMARK = ("baselines", "peers", "max_trials", "baseline", "tuned")
+"""Settings of `conf/eval` that say who takes part and how they are tuned."""
 
 USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
 
@@ -30,6 +32,7 @@ the table and writes report.html, report.md, report.json and figures/ into the r
   run=NAME                      the run; default: the newest
   runs=[a,b]                    several runs of one data set and split; the report goes into the first
   eval.baselines=[popular,als]  some of {baselines}; [] for none
+  eval.peers=[implicit_als]     models of other libraries: some of {peers}
   eval.baseline=als             which of them differences refer to
   eval.max_trials=12            settings tried for each baseline
   eval.tuned=tuning/DATA        take what python -m twotower.tune found there, with its trials, instead of tuning
@@ -57,8 +60,8 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
         contenders |= _with_trials(stages, bundle, split, settings["eval"])
         uses |= indexed
     ours = tuple(contenders)
-    contenders |= _baselines(settings["eval"], split)
-    options = {k: v for k, v in settings["eval"].items() if k not in ("baselines", "max_trials", "baseline", "tuned")}
+    contenders |= listed_contenders(settings["eval"], split)
+    options = {k: v for k, v in settings["eval"].items() if k not in _NOT_OF_BENCHMARK}
     baseline = settings["eval"]["baseline"] if settings["eval"]["baseline"] in contenders else None
     report = benchmark(
         split,
@@ -179,38 +182,11 @@ def _with_trials(
     return {n: replace(stage, tuned=known) if isinstance(stage, Fitted) else stage for n, stage in stages.items()}
 
 
-def _baselines(options: Mapping[str, Any], split: "Split") -> "dict[str, Contender]":
-    """The chosen baselines, each with the same budget of trials, or with what was found earlier.
-
-    Raises:
-        BadConfig: a name that is not in conf/baseline, or earlier findings of something else.
-    """
-    from omegaconf import OmegaConf
-
-    from twotower.evaluation.benchmark import TunedContender
-    from twotower.evaluation.tuned_file import known_search
-
-    files = {file.stem: file for file in group_files("baseline")}
-    contenders: dict[str, Contender] = {}
-    for name in options["baselines"]:
-        if name not in files:
-            raise BadConfig(f"eval.baselines: {name!r} is unknown; there are {', '.join(files)}")
-        chosen: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
-        model = dict(chosen["model"])
-        build = partial(locate(model.pop("_target_")), **model)
-        primary = options["primary"]
-        known = known_search(options["tuned"], model=name, split=split, metric=primary, fixed=chosen["model"])
-        contenders[name] = TunedContender(
-            build, chosen["search"], primary, options["max_trials"], options["seed"], print, model, known
-        )
-    return contenders
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(baselines=", ".join(file.stem for file in group_files("baseline"))))
+        print(USAGE.format(baselines=", ".join(model_names(BASELINES)), peers=", ".join(model_names(PEERS))))
         return 0
     return run_command(lambda: _run(arguments))
 

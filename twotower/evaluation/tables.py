@@ -21,7 +21,7 @@ def text_table(report: Report) -> str:
         row = report.row(model.name, report.primary)
         others = [f"{report.row(model.name, metric).mean:.4f}" for metric in headline_metrics(report)]
         rows.append([model.name, f"{row.mean:.4f}", interval_text(row), gain_text(report, row), p_text(row), *others])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def print_report(report: Report, file: TextIO | None = None) -> None:
@@ -112,7 +112,7 @@ def _primary_table(report: Report) -> str:
         rows.append(
             [model.name, f"{row.mean:.4f}", interval_text(row), gain_text(report, row), p_text(row), _best(model)]
         )
-    return _markdown_table(rows)
+    return markdown_table(rows)
 
 
 def _metric_table(report: Report, metric: str) -> str:
@@ -120,7 +120,7 @@ def _metric_table(report: Report, metric: str) -> str:
     for model in report.ranking():
         cells = [report.row(model.name, f"{metric}@{k}") for k in report.ks]
         rows.append([model.name, *(f"{row.mean:.4f} ({row.low:.4f}–{row.high:.4f})" for row in cells)])
-    return _markdown_table(rows)
+    return markdown_table(rows)
 
 
 def _catalogue_table(report: Report) -> str:
@@ -130,7 +130,7 @@ def _catalogue_table(report: Report) -> str:
     for model in report.ranking():
         values = [model.catalogue[name] for name in names]
         rows.append([model.name, *("–" if value is None else f"{value:.4f}" for value in values)])
-    return _markdown_table(rows)
+    return markdown_table(rows)
 
 
 def _cost_table(report: Report) -> str:
@@ -141,7 +141,7 @@ def _cost_table(report: Report) -> str:
         seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
         speed = f"{model.users_per_second:,.0f}"
         rows.append([model.name, trials, *seconds, speed, gib_text(model.peak_memory_bytes)])
-    return _markdown_table(rows)
+    return markdown_table(rows)
 
 
 def _options(report: Report) -> str:
@@ -193,12 +193,13 @@ def gib_text(n_bytes: int) -> str:
     return f"{n_bytes / 2**30:.2f} GiB"
 
 
-def _markdown_table(rows: Cells) -> str:
+def markdown_table(rows: Cells) -> str:
+    """Rows of texts as a table of Markdown, the header first: names to the left, figures to the right."""
     header, *body = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
     return "\n".join([header, "|---|" + "---:|" * (len(rows[0]) - 1), *body])
 
 
-def _aligned(rows: Cells) -> str:
+def aligned(rows: Cells) -> str:
     """Columns of equal width: names to the left, figures to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
