@@ -60,17 +60,24 @@ def _listed_task(model: str, words: Sequence[str], settings: Mapping[str, Any], 
 
 
 def _tower_task(model: str, words: Sequence[str], settings: Mapping[str, Any], common: Mapping[str, Any]) -> Task:
+    """Of the towers' search space, what this network and objective have."""
     from omegaconf import OmegaConf
 
     network, _, objective = model.partition("-")
     composed = plain(compose([f"model={network}", f"objective={objective}", *words], "train"))
     parts = {name: composed.get(name) for name in ("data", "protocol", *TOWER_GROUPS)}
-    search: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search" / "two_tower.yaml"))
+    space: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search" / "two_tower.yaml"))
+    search = {place: tried for place, tried in space.items() if _has(parts, place)}
     trials = settings["towers_trials"]
     return Task(
         "run", model=model, seed=0, settings=parts, listed=None, search=search if trials else {},
         trials=trials, prepared=composed["prepared"], **common,
     )  # fmt: skip
+
+
+def _has(parts: Mapping[str, Any], place: str) -> bool:
+    group, _, name = place.partition(".")
+    return name in parts[group]
 
 
 def _chosen(models: Sequence[str]) -> list[str]:
