@@ -25,6 +25,7 @@ runs/benchmark/<data>/logs/, so that a run can be repeated alone: the search of 
 ERROR = "error: "
 """How the last line of a process that failed begins; what follows goes into the table."""
 TUNING, MARK, STUDY = "tuning", "settings.json", "study.jsonl"
+PEER_LIBRARIES = ("implicit", "lightfm-next")
 TOWER_GROUPS = ("model", "features", "objective", "train")
 
 
@@ -176,7 +177,7 @@ def _listed(task: Task) -> ListedModel:
 def examine(task: Task, split: "Split") -> "Cell":
     """Fits with the options found, on train and validation together, and asks the test once."""
     from twotower.evaluation.cells import Cell, subject_of
-    from twotower.evaluation.environment import machine, peak_memory_bytes, versions
+    from twotower.evaluation.environment import LIBRARIES, machine, peak_memory_bytes, versions
 
     tuned = _found(task, split)
     started = time.perf_counter()
@@ -191,7 +192,7 @@ def examine(task: Task, split: "Split") -> "Cell":
         tune_seconds=tuned.seconds if tuned else 0.0,
         fit_seconds=fit_seconds,
         peak_memory_bytes=peak_memory_bytes(),
-        environment={"machine": machine(), "versions": versions()},
+        environment={"machine": machine(), "versions": versions((*LIBRARIES, *PEER_LIBRARIES))},
         stages=stages,
     )  # fmt: skip
 

@@ -169,7 +169,7 @@ def pooled_evaluation(found: Sequence[Evaluation], metrics: Sequence[str]) -> Ev
     """
     first = found[0]
     if any(not np.array_equal(other.users, first.users) for other in found[1:]):
-        raise BadInput("pooling: the seeds of a model were examined on different users; run the benchmark again")
+        raise BadInput("pooling: the seeds of a model were examined on different users; give out=<another folder>")
     for metric in metrics:
         first.mean(metric)  # refuses what was not measured
     per_user = {metric: np.mean([one.per_user[metric] for one in found], axis=0) for metric in metrics}
@@ -208,11 +208,11 @@ def _refuse_other_data(cells: Sequence[Cell]) -> None:
             if cell.subject[what] != done[0].subject[what]:
                 raise BadConfig(
                     f"{cell.data}: {cell.model} was run on {what} {cell.subject[what]!s:.16}, {done[0].model} on "
-                    f"{done[0].subject[what]!s:.16}: the data changed since; run the benchmark with on_change=redo"
+                    f"{done[0].subject[what]!s:.16}: the data changed since; give out=<another folder>"
                 )
     users = [next(iter(cell.stages.values())).evaluation.users for cell in done]
     if any(not np.array_equal(other, users[0]) for other in users[1:]):
-        raise BadInput("cells of one data set were examined on different users; run the benchmark with on_change=redo")
+        raise BadInput("cells of one data set were examined on different users; give out=<another folder>")
 
 
 def _columns(primary: str) -> tuple[str, ...]:
