@@ -3,15 +3,17 @@
 # Options go in as variables:   make train DATA=ml-1m RUN=first ARGS="train.epochs=3"
 #                               make build-index RUN=first INDEX=exact
 #                               make recommend RUN=first USER_ID=7 ARGS="--k 5 --explain"
+#                               make benchmark DATA=ml-1m,marketplace ARGS="models=[baselines,peers] seeds=[0,1,2]"
 # TWOTOWER_DATA names the folder with public data sets; PYTHON and VENV name the interpreter and the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train build-index verify-index tune-index evaluate recommend test test-all check bench bench-ann clean
+.PHONY: help install install-peers demo train build-index verify-index tune-index evaluate recommend test test-all check bench bench-ann benchmark clean
 
 PYTHON ?= python3.11 python3 python
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS_READY := $(VENV)/.peers-ready
 
 DATA =
 RUN =
@@ -30,7 +32,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export KMP_BLOCKTIME ?= 0
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  variables: DATA=ml-1m RUN=name INDEX=exact USER_ID=42 ARGS="any other options"\n\n'
 
 install: $(READY)  ## make the environment in .venv (other targets do it by themselves)
@@ -38,6 +40,13 @@ install: $(READY)  ## make the environment in .venv (other targets do it by them
 $(READY): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing twotower and its tools into $(VENV) (minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install-peers: $(PEERS_READY)  ## add the libraries that the benchmark measures beside ours
+
+$(PEERS_READY): $(READY)
+	@echo "installing the libraries of the extra peers into $(VENV) (one is compiled, which takes a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
 	@touch $@
 
 $(BIN)/pip:
@@ -86,6 +95,9 @@ bench: $(READY)  ## speed and memory of this machine: ARGS=
 
 bench-ann: $(READY)  ## recall, speed and memory of the indexes: ARGS=
 	$(BIN)/python pipelines/bench_ann.py $(ARGS)
+
+benchmark: $(READY)  ## every model on some data sets, one table: DATA= ARGS=
+	$(BIN)/python pipelines/benchmark.py $(strip $(if $(DATA),'data=[$(DATA)]') $(ARGS))
 
 clean:  ## remove caches and build output; the environment, data and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

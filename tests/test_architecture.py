@@ -22,7 +22,7 @@ FLOORS = {
     1: {"data", "features", "nn", "ann", "metrics"},
     2: {"retrieval", "ranking", "models"},
     3: {"recommender", "filters", "fitting", "two_tower", "evaluation"},
-    4: {"config", "manifest", "bundle", "prepared"},
+    4: {"config", "manifest", "bundle", "prepared", "contenders"},
     5: {
         "train",
         "evaluate",
@@ -31,6 +31,9 @@ FLOORS = {
         "verify_index",
         "tune_index",
         "tune",
+        "benchmark",
+        "benchmark_cell",
+        "benchmark_plan",
         "prepare",
         "compare_metrics",
         "console",
@@ -49,6 +52,7 @@ DOORS = {
     ("two_tower", "fitting"),
     ("fitting", "recommender"),
     ("prepared", "config"),
+    ("contenders", "config"),
     ("bundle", "manifest"),
     ("bundle", "config"),
 }
@@ -60,6 +64,7 @@ FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 CONFIG_FLOOR = 4
 """Below this floor nothing sees a config object."""
 CODE_RUNNERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+IMPORTED_AS = {"lightfm-next": "lightfm"}
 LONGEST_FUNCTION, LONGEST_FILE = 50, 300
 
 
@@ -213,7 +218,8 @@ def test_nothing_below_the_config_floor_knows_hydra():
 def extras() -> set[str]:
     """What the extra `peers` brings, under the names by which it is imported."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {str(re.match(r"[\w.-]+", spec)[0]).replace("-", "_") for spec in project["optional-dependencies"]["peers"]}
+    names = {str(re.match(r"[\w.-]+", spec)[0]) for spec in project["optional-dependencies"]["peers"]}
+    return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
 
 
 def test_extras_are_imported_where_they_are_used_and_nowhere_at_the_top():
@@ -245,7 +251,11 @@ def test_no_job_is_named_like_a_module_that_it_might_import():
     assert names & (owners | set(sys.stdlib_module_names)) == set()
 
 
-COMMANDS = [unit for unit in sorted(FLOORS[5] - {"__main__", "serve"}) if (ROOT / "twotower" / f"{unit}.py").exists()]
+COMMANDS = [
+    unit
+    for unit in sorted(FLOORS[5] - {"__main__", "serve", "benchmark_plan"})
+    if (ROOT / "twotower" / f"{unit}.py").exists()
+]
 HELP_WITHOUT_TORCH = """
 import runpy, sys
 sys.argv = [sys.argv[1], "--help"]

@@ -280,8 +280,17 @@ def test_what_does_not_exist_is_said_in_one_line(command, words, says):
     assert err.count("\n") == 1
 
 
-def test_help_names_the_baselines(capsys):
+def test_peers_stand_in_the_report_with_the_budget_of_the_baselines(command, place):
+    pytest.importorskip("implicit", reason="the extra `peers` is not installed")
+    words = ("eval.baselines=[popular]", "eval.peers=[implicit_als]", "eval.max_trials=1")
+    assert command("run=joint", *words)[0] == 0
+    report = json.loads((place / "runs" / "joint" / "report.json").read_text())
+    trials = {model["name"]: len(model["trials"]) for model in report["models"]}
+    assert trials["implicit_als"] == trials["popular"] == 1
+
+
+def test_help_names_the_baselines_and_peers(capsys):
     assert evaluate.main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for name in ("popular", "als", "hybrid", "runs=[a,b]"):
+    for name in ("popular", "als", "hybrid", "lightfm_hybrid", "runs=[a,b]"):
         assert name in shown

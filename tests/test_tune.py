@@ -157,3 +157,20 @@ def test_help_names_models_and_data(capsys):
     shown = capsys.readouterr().out
     for name in ("two_tower", "als", "ml-1m", "trials=20", "search={l2: {low: 1"):
         assert name in shown
+
+
+def test_a_peer_is_tuned_like_a_baseline_and_the_command_that_uses_it_names_it_as_a_peer(command, tmp_path):
+    pytest.importorskip("implicit", reason="the extra `peers` is not installed")
+    status, out, err = command("model=implicit_als", "trials=2", "search={alpha: [1, 5]}")
+    assert (status, err) == (0, "")
+    found = best_of(tmp_path / "tuning" / "own" / "implicit_als")
+    assert [trial["options"] for trial in found["trials"]] == [{"alpha": 1}, {"alpha": 5}]
+    assert "now: python -m twotower.evaluate eval.tuned=tuning/own 'eval.peers=[implicit_als]'" in out
+
+
+def test_a_peer_whose_library_is_missing_is_refused_before_any_trial(command, monkeypatch):
+    monkeypatch.setattr("twotower.models.peers.library.find_spec", lambda name: None)
+    status, out, err = command("model=lightfm_warp", "trials=2")
+    assert status == 1
+    assert "lightfm-next is not installed; pip install 'twotower[peers]'" in err
+    assert "trial 1" not in out

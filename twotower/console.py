@@ -14,8 +14,9 @@ COMMANDS = {
     "build-index": ("twotower.build_index", "build, measure and publish the index of a run"),
     "verify-index": ("twotower.verify_index", "measure the published index of a run again"),
     "tune-index": ("twotower.tune_index", "find the fastest index that reaches a wanted recall"),
-    "tune": ("twotower.tune", "find good options of a baseline or of the towers on validation"),
+    "tune": ("twotower.tune", "find good options of a baseline, a peer or the towers on validation"),
     "evaluate": ("twotower.evaluate", "compare a run with tuned baselines, write its report"),
+    "benchmark": ("twotower.benchmark", "every model on chosen data sets, one table"),
     "recommend": ("twotower.recommend", "print the list of one user"),
     "compare-metrics": ("twotower.compare_metrics", "score one list under each library's definitions"),
 }

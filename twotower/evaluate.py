@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twotower.bundle import Bundle
-from twotower.config import compose, group_files, locate, plain
+from twotower.config import compose, plain
 from twotower.console import run_command
+from twotower.contenders import BASELINES, PEERS, counterparts, listed_contenders, model_names
 from twotower.errors import BadConfig, BundleError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twotower.evaluation.report import Report
 
 Value = TypeVar("Value")
-_OF_THE_COMMAND = ("baselines", "max_trials", "baseline", "tuned", "seeds", "pool_seeds")
+_OF_THE_COMMAND = ("baselines", "peers", "max_trials", "baseline", "tuned", "seeds", "pool_seeds")
 """Settings of `conf/eval` that say who takes part; the others are the benchmark's."""
 
 USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
@@ -30,6 +30,7 @@ the table and writes report.html, report.md, report.json and figures/ into the r
   runs=[a,b]                    several runs of one data set and split; the report goes into the first
   eval.pool_seeds=true          runs that differ in train.seed alone are one model, averaged user by user
   eval.baselines=[popular,als]  some of {baselines}; [] for none
+  eval.peers=[implicit_als]     models of other libraries: some of {peers}
   eval.baseline=als             which of them differences refer to
   eval.max_trials=12            settings tried for each baseline
   eval.seeds=[0,1,2]            seeds of the last fit of every baseline that has one
@@ -59,7 +60,7 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
     contenders: dict[str, Contender] = {}
     for made in ours:
         contenders |= _with_trials(made.stages, made.bundles[0], split, settings["eval"])
-    contenders |= _baselines(settings["eval"], split)
+    contenders |= listed_contenders(settings["eval"], split)
     options = {k: v for k, v in settings["eval"].items() if k not in _OF_THE_COMMAND}
     report = benchmark(
         split,
@@ -69,6 +70,7 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
         say=print,
         index_uses=_joined(made.uses for made in ours),
         builds_on=_joined(made.builds_on for made in ours),
+        counterparts=counterparts(contenders),
         **options,
     )
     insights = insights_of(bundles[0], split, report, settings)
@@ -91,9 +93,9 @@ def _baseline(name: str | None, contenders: "Mapping[str, Contender]") -> str | 
     Raises:
         BadConfig: nothing is called so.
     """
-    known = {file.stem for group in ("baseline", "peer") for file in group_files(group)}
-    if name is not None and name not in {*contenders, *known}:
-        raise BadConfig(f"eval.baseline: {name!r} is unknown; there are {', '.join((*contenders, *sorted(known)))}")
+    known = dict.fromkeys([*contenders, *model_names()])
+    if name is not None and name not in known:
+        raise BadConfig(f"eval.baseline: {name!r} is unknown; there are {', '.join(known)}")
     return name if name in contenders else None
 
 
@@ -136,39 +138,11 @@ def _with_trials(
     return {name: replace(stage, tuned=known) for name, stage in stages.items()}
 
 
-def _baselines(options: Mapping[str, Any], split: "Split") -> "dict[str, Contender]":
-    """The chosen baselines, each with the same budget of trials, or with what was found earlier.
-
-    Raises:
-        BadConfig: a name that is not in conf/baseline, or earlier findings of something else.
-    """
-    from omegaconf import OmegaConf
-
-    from twotower.evaluation.benchmark import TunedContender
-    from twotower.evaluation.tuned_file import known_search
-
-    files = {file.stem: file for file in group_files("baseline")}
-    contenders: dict[str, Contender] = {}
-    for name in options["baselines"]:
-        if name not in files:
-            raise BadConfig(f"eval.baselines: {name!r} is unknown; there are {', '.join(files)}")
-        chosen: Any = OmegaConf.to_container(OmegaConf.load(files[name]))
-        model = dict(chosen["model"])
-        build = partial(locate(model.pop("_target_")), **model)
-        primary = options["primary"]
-        known = known_search(options["tuned"], model=name, split=split, metric=primary, fixed=chosen["model"])
-        contenders[name] = TunedContender(
-            build, chosen["search"], primary, options["max_trials"], options["seed"], print, model, known,
-            kind=chosen["kind"], seeds=options["seeds"],
-        )  # fmt: skip
-    return contenders
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(baselines=", ".join(file.stem for file in group_files("baseline"))))
+        print(USAGE.format(baselines=", ".join(model_names(BASELINES)), peers=", ".join(model_names(PEERS))))
         return 0
     return run_command(lambda: _run(arguments))
 

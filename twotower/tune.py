@@ -1,4 +1,4 @@
-"""`python -m twotower.tune`: finds good options of a baseline or of the towers on validation; publishes nothing."""
+"""`python -m twotower.tune`: finds good options of a baseline, a peer or the towers; publishes nothing."""
 
 import copy
 import math
@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twotower.config import compose, conf_dir, group_files, instantiate, locate, plain
+from twotower.config import compose, conf_dir, group_files, instantiate, plain
 from twotower.console import run_command
+from twotower.contenders import PEERS, ListedModel, listed_model, model_names
 from twotower.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -24,14 +25,15 @@ Fits a model with many options, each on the training part and scored on validati
 trials, the best options and the command that uses them. A tuning that was killed goes on when the same command is typed
 again; with more trials it goes on from those that are done.
 
-  model=NAME          two_tower, or one of {baselines}
+  model=NAME          two_tower, or one of {models}
   data=NAME           one of {data}
   trials=20           settings tried; minutes=30 begins nothing new after them
   search={{l2: {{low: 1, high: 100, log: true}}, alpha: [1, 5]}}
                       what is tried instead of the model's own search space
   metric=map@10 seed=0 prune=true out=DIR
 
-All settings: conf/tune.yaml; what is tried: `search` in conf/baseline/NAME.yaml, conf/search/two_tower.yaml"""
+All settings: conf/tune.yaml; what is tried: `search` in conf/baseline/NAME.yaml, conf/peer/NAME.yaml,
+conf/search/two_tower.yaml"""
 TOWERS = "two_tower"
 STUDY = "study.jsonl"
 
@@ -145,16 +147,14 @@ def _searched(settings: Mapping[str, Any]) -> "tuple[Build, dict[str, Any], dict
         usual = {place: OmegaConf.select(OmegaConf.create(groups), place) for place in search}
         n = int(settings["n_candidates"])
         return partial(TowersOf, groups, n), search, usual, {**groups, "n_candidates": n}
-    chosen = _content(_baseline_file(name))
-    model = dict(chosen["model"])
-    return partial(locate(model.pop("_target_")), **model), own or chosen["search"], model, chosen["model"]
+    listed = _listed(name)
+    build = listed.build()
+    build()  # a library that is not installed is told at once, not by every trial
+    return build, own or dict(listed.search), listed.options, dict(listed.model)
 
 
-def _baseline_file(name: str) -> Path:
-    files = {file.stem: file for file in group_files("baseline")}
-    if name not in files:
-        raise BadConfig(f"model={name!r} is unknown; there are {TOWERS}, {', '.join(files)}")
-    return files[name]
+def _listed(name: str) -> ListedModel:
+    return listed_model(name, also=(TOWERS,))
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -205,6 +205,9 @@ def in_words(options: Mapping[str, Any]) -> str:
 
 def use_of(found: "Tuned", settings: Mapping[str, Any], folder: Path) -> str:
     """The command that uses the best options."""
+    if settings["tuned"] in model_names(PEERS):
+        chosen = shlex.quote(f"eval.peers=[{settings['tuned']}]")
+        return f"python -m twotower.evaluate eval.tuned={shlex.quote(str(folder.parent))} {chosen}"
     if settings["tuned"] != TOWERS:
         chosen = shlex.join([f"eval.baselines=[{settings['tuned']}]", f"eval.baseline={settings['tuned']}"])
         return f"python -m twotower.evaluate eval.tuned={shlex.quote(str(folder.parent))} {chosen}"
@@ -230,8 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
-        names = {group: ", ".join(file.stem for file in group_files(group)) for group in ("baseline", "data")}
-        print(USAGE.format(baselines=names["baseline"], data=names["data"]))
+        data = ", ".join(file.stem for file in group_files("data"))
+        print(USAGE.format(models=", ".join(model_names()), data=data))
         return 0
     return run_command(lambda: _run(arguments))
 
@@ -241,7 +244,7 @@ def _run(arguments: Sequence[str]) -> None:
     settings = plain(compose(overrides, "tune"))
     settings["typed"] = [w for w in overrides if w.partition("=")[0].lstrip("+") not in _OWN]
     if settings["tuned"] != TOWERS:
-        _baseline_file(settings["tuned"])
+        _listed(settings["tuned"])
     tune_model(settings)
 
 

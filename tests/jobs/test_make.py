@@ -9,8 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ["help", "install", "demo", "train", "build-index", "verify-index", "tune-index", "evaluate", "recommend"]
-TARGETS += ["test", "test-all", "check", "bench", "bench-ann", "clean"]
+TARGETS = [
+    "help",
+    "install",
+    "install-peers",
+    "demo",
+    "train",
+    "build-index",
+    "verify-index",
+    "tune-index",
+    "evaluate",
+    "recommend",
+]
+TARGETS += ["test", "test-all", "check", "bench", "bench-ann", "benchmark", "clean"]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -60,6 +71,11 @@ def test_help_is_the_default_and_lists_every_target():
         (["test"], 'python -m pytest -m "not slow"'),
         (["test-all", "ARGS=-x"], "python -m pytest -x"),
         (["demo"], "python pipelines/demo.py"),
+        (["benchmark"], "python pipelines/benchmark.py"),
+        (
+            ["benchmark", "DATA=ml-1m,marketplace", "ARGS=models=[als] trials=2"],
+            "python pipelines/benchmark.py 'data=[ml-1m,marketplace]' models=[als] trials=2",
+        ),
     ],
 )
 def test_variables_become_options_of_the_command(ready, arguments, command):
@@ -100,6 +116,20 @@ def test_the_first_python_that_is_new_enough_makes_the_environment_and_pip_fills
     assert "--constraint constraints.txt --editable .[dev]" in said.read_text()
     said.unlink()
     assert make("install", *options).returncode == 0
+    assert not said.exists(), "a second install must do nothing"
+
+
+def test_peers_are_installed_once_with_the_exact_versions(tmp_path):
+    env, said = tmp_path / "env", tmp_path / "said"
+    (env / "bin").mkdir(parents=True)
+    for name in ("pip", "python"):
+        (env / "bin" / name).write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+        (env / "bin" / name).chmod(0o755)
+    (env / ".ready").touch()
+    assert make("install-peers", f"VENV={env}").returncode == 0
+    assert "--constraint constraints.txt --editable .[dev,peers]" in said.read_text()
+    said.unlink()
+    assert make("install-peers", f"VENV={env}").returncode == 0
     assert not said.exists(), "a second install must do nothing"
 
 

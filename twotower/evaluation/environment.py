@@ -43,7 +43,11 @@ def machine() -> dict[str, str | int | float]:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far, or since `restart_peak` (peak resident set size)."""
+    """The most memory that this process has held so far, or since `restart_peak` (peak resident set size).
+
+    Where the kernel tells it by process (`VmHWM`) that is taken: `getrusage` of Linux also counts what the parent held
+    when it started this one, so that a child of a large process never looks small.
+    """
     if _STATUS.exists():
         for line in _STATUS.read_text(errors="replace").splitlines():
             if line.startswith("VmHWM:"):

@@ -59,9 +59,17 @@ class Evaluation:
 
     def mean(self, metric: str) -> float:
         """Mean of one metric, e.g. "map@10"."""
+        return float(self.values(metric).mean())
+
+    def values(self, metric: str) -> PerUser:
+        """One metric user by user. Shape [B].
+
+        Raises:
+            BadConfig: it was not measured.
+        """
         if metric not in self.per_user:
             raise BadConfig(f"metric {metric!r} was not measured; there are {', '.join(self.per_user)}")
-        return float(self.per_user[metric].mean())
+        return self.per_user[metric]
 
 
 def evaluate(

@@ -1,0 +1,8 @@
+"""Job: every model on chosen data sets, one process a run, resumable, one table; the same as `twotower benchmark`."""
+
+import sys
+
+from twotower.benchmark import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""`PeerFactors`: what pairwise peers share: epochs chosen by validation MAP@10, scoring with learnt vectors."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from twotower.data.interactions import Interactions
+from twotower.data.split import FinalSplit, Split
+from twotower.errors import BadConfig
+from twotower.metrics.ranking import average_precision
+from twotower.models.base import ScoringModel
+from twotower.models.matrix import all_zero, has_any, history_matrix, popularity, products, with_fallback
+from twotower.types import Array, Floats, Queries, Ragged
+
+WATCHED_USERS = 5_000
+"""Validation users, at most, whose MAP@10 decides when to stop; as many as our own factor models watch."""
+AfterEpoch = Callable[[Floats, Floats], None]
+"""Takes vectors of users [U, D] and of items with their bias [N, D + 1] after every epoch; may raise `Enough`."""
+
+
+class Enough(Exception):  # no error of the library: it never leaves a fit
+    """Raised inside a library's training when no better epoch has come for a while."""
+
+
+class PeerFactors(ScoringModel):
+    """Score = user vector · item vector + item bias, where another library trains the vectors.
+
+    The libraries stop after a given number of epochs. As with our own factor models the number is chosen here: MAP@10
+    of validation is asked after every epoch, and the vectors of the best one are kept. Also as with our own, an item of
+    which nothing was learnt comes last, a user without a vector gets the scaled mean of the history's items, and a user
+    of whom nothing is known the popular list; the libraries refuse such users.
+
+    `on_validation`, if set, is called with the MAP@10 of every epoch that is watched; what it raises ends the fit.
+
+    Relations: `FactorModel` is the same contract with our own training.
+    """
+
+    def __init__(
+        self, *, dim: int, epochs: int, lr: float, l2: float, patience: int, seed: int, threads: int | None
+    ) -> None:
+        """Options that all peers have; see the subclasses.
+
+        Raises:
+            BadConfig: an option is out of range.
+        """
+        if dim < 1 or epochs < 1 or patience < 1:
+            raise BadConfig(
+                f"{type(self).__name__}: dim, epochs and patience must be at least 1, got {dim}, {epochs}, {patience}"
+            )
+        if lr <= 0 or l2 < 0:
+            raise BadConfig(f"{type(self).__name__}: need lr > 0 and l2 >= 0, got {lr} and {l2}")
+        self.dim = dim
+        self.epochs = epochs
+        self.lr = lr
+        self.l2 = l2
+        self.patience = patience
+        self.seed = seed
+        self.threads = threads
+        self.best_epochs = epochs
+        self.on_validation: Callable[[float], None] | None = None
+        self._user_vectors: Floats = np.empty((0, dim), np.float32)
+        self._item_vectors: Floats = np.empty((0, dim + 1), np.float32)
+        self._popular: Floats = np.empty(0, np.float32)
+        self._fold_scale = 1.0
+
+    @abstractmethod
+    def _train(self, split: Split, events: Interactions, after_epoch: AfterEpoch) -> None:
+        """Trains `epochs` epochs on the events (one per user-item pair) and shows the vectors after each."""
+
+    def fit(self, split: Split) -> Self:
+        """Trains on `split.train`; watches `split.validation` unless the split is made for the last fit."""
+        events = split.train.unique_pairs()
+        self.n_items, self._popular = events.n_items, popularity(events)
+        if isinstance(split, FinalSplit) or not len(split.validation.target):
+            self._train(split, events, self._take)
+            self.best_epochs = self.epochs
+        else:
+            best = _BestEpoch(self, *_watched(split, self.seed))
+            with suppress(Enough):
+                self._train(split, events, best)
+            self._user_vectors, self._item_vectors = best.kept
+            self.best_epochs = best.epoch
+        histories = events.by_user()
+        mean = self._mean_item_vectors(histories)
+        self._fold_scale = float((self._user_vectors * mean).sum() / max(float(np.square(mean).sum()), 1e-12))
+        return self
+
+    def found_options(self) -> dict[str, Any]:
+        """The number of epochs that was best."""
+        return {"epochs": self.best_epochs}
+
+    def _take(self, users: Floats, items: Floats) -> None:
+        """Copies vectors, which the library goes on to change; what nothing speaks for gets the least bias."""
+        self._user_vectors, self._item_vectors = users.astype(np.float32), items.astype(np.float32)
+        unknown = all_zero(self._item_vectors)
+        self._item_vectors[unknown, -1] = self._item_vectors[:, -1].min()
+
+    def _mean_item_vectors(self, histories: Ragged) -> Floats:
+        """Mean vector of each history's items, 0 for an empty one. Shape [B, D]."""
+        items = history_matrix(histories, self.n_items)
+        lengths = np.maximum(np.asarray(items.sum(axis=1)), 1)[:, None]
+        return np.asarray(items @ self._item_vectors[:, :-1] / lengths, np.float32)
+
+    def query_vectors(self, queries: Queries) -> Floats:
+        """Vectors as trained, else the scaled mean of the history's items, else 0. Shape [B, D]."""
+        self._check(queries)
+        inside = (queries.users >= 0) & (queries.users < len(self._user_vectors))
+        vectors = np.zeros((len(queries), self._user_vectors.shape[1]), np.float32)
+        vectors[inside] = self._user_vectors[queries.users[inside]]
+        unknown = all_zero(vectors) & has_any(queries)
+        vectors[unknown] = self._fold_scale * self._mean_item_vectors(queries.histories.take(np.flatnonzero(unknown)))
+        return vectors
+
+    def score(self, queries: Queries) -> Floats:
+        """Products plus biases; the popular list for users of whom nothing is known. Shape [B, N]."""
+        vectors = self.query_vectors(queries)
+        scores = products(vectors, self._item_vectors[:, :-1]) + self._item_vectors[:, -1]
+        return with_fallback(scores, self._popular, all_zero(vectors))
+
+    def state(self) -> dict[str, Array]:
+        """Vectors of users [U, D], vectors and bias of items [N, D + 1], popularity [N], two numbers."""
+        return {
+            "user_vectors": self._user_vectors,
+            "item_vectors": self._item_vectors,
+            "popular": self._popular,
+            "fold_scale": np.array([self._fold_scale]),
+            "best_epochs": np.array([self.best_epochs]),
+        }
+
+    def set_state(self, state: dict[str, Array]) -> None:
+        """Takes back what `state` gave."""
+        self._user_vectors, self._item_vectors = state["user_vectors"], state["item_vectors"]
+        self._popular, self._fold_scale = state["popular"], float(state["fold_scale"][0])
+        self.best_epochs = int(state["best_epochs"][0])
+
+
+@dataclass(slots=True, eq=False)
+class _BestEpoch:
+    """Looks at every epoch of a model, keeps the vectors of the best, and ends the training when none comes any more.
+
+    Attributes:
+        model: takes the vectors and is asked.
+        queries: of validation.
+        relevant: their targets.
+        figure: best MAP@10.
+        epoch: its number, from 1.
+        seen: epochs so far.
+        kept: vectors of users and items of the best epoch.
+    """
+
+    model: PeerFactors
+    queries: Queries
+    relevant: Ragged
+    figure: float = -1.0
+    epoch: int = 0
+    seen: int = 0
+    kept: tuple[Floats, Floats] = field(default_factory=lambda: (np.empty(0, np.float32), np.empty(0, np.float32)))
+
+    def __call__(self, users: Floats, items: Floats) -> None:
+        """Takes the vectors after one more epoch.
+
+        Raises:
+            Enough: `patience` epochs were no better.
+        """
+        model = self.model
+        model._take(users, items)
+        figure = float(average_precision(model.recommend(self.queries, 10), self.relevant, 10).mean())
+        self.seen += 1
+        if figure > self.figure:
+            self.figure, self.epoch = figure, self.seen
+            self.kept = model._user_vectors, model._item_vectors
+        if model.on_validation is not None:
+            model.on_validation(figure)
+        if self.seen - self.epoch >= model.patience:
+            raise Enough
+
+
+def _watched(split: Split, seed: int) -> tuple[Queries, Ragged]:
+    """Validation queries and their targets, a seeded sample of them if there are many."""
+    queries, relevant = split.validation.queries(), split.validation.relevant()
+    if len(queries) <= WATCHED_USERS:
+        return queries, relevant
+    rows = np.sort(np.random.default_rng(seed).choice(len(queries), WATCHED_USERS, replace=False))
+    return queries.take(rows), relevant.take(rows)
