@@ -17,7 +17,7 @@ WEEK = 7 * 24 * 3600
 MONDAY = 4 * 24 * 3600
 """The first Monday after the epoch: weeks are counted from it."""
 REDRAWS = 8
-BITS_PER_PAIR = 16
+BITS_PER_PAIR = 32
 """Of the bitmap that is asked first: about one unknown pair in so many is looked up for nothing."""
 EXACT_BITS = 1 << 28
 """Up to so many possible pairs each has a bit of its own: 32 MB at most."""
@@ -110,7 +110,10 @@ class PopularityNegatives:
 
     def __init__(self, events: Interactions, *, power: float = 0.75) -> None:
         self.known = KnownPairs(events)
-        self._cumulative = np.cumsum(events.item_counts().astype(np.float64) ** power * (events.item_counts() > 0))
+        counts = events.item_counts()
+        self._items = np.flatnonzero(counts)
+        self._cumulative = np.cumsum(counts[self._items].astype(np.float64) ** power)
+        self._alike = power == 0
 
     def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:
         """See `NegativeSampler.draw`."""
@@ -118,8 +121,9 @@ class PopularityNegatives:
 
     def draw_any(self, n: int, rng: np.random.Generator) -> Ids:
         """Items for nobody in particular. Shape [n]."""
-        drawn: Ids = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")
-        return drawn
+        if self._alike:
+            return self._items[rng.integers(0, len(self._items), n)]
+        return self._items[np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")]
 
 
 class SameCategoryNegatives:

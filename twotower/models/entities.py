@@ -153,7 +153,7 @@ class _WeightedSums(torch.autograd.Function):
     def forward(ctx: Any, embedding: Tensor, asked: Sparse, features: Sparse, codes: Array, compact: Sparse) -> Tensor:
         """Vectors of the rows asked for. Shape [P, width]."""
         ctx.sparse, ctx.shape = (asked, codes, compact), embedding.shape
-        return _product(features, embedding).index_select(0, torch.from_numpy(asked.indices))
+        return torch.from_numpy(_product(features, embedding).numpy().take(asked.indices, axis=0))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
