@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twotower.data import negatives
 from twotower.data.interactions import Interactions
 from twotower.data.negatives import (
     WEEK,
@@ -72,10 +73,15 @@ def test_the_generator_decides(kind, events):
     assert (drawn(sampler, events, 8, seed=1) != drawn(sampler, events, 8, seed=2)).any()
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), min_size=1, max_size=25))
-def test_known_pairs_are_the_pairs_of_the_events(pairs):
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), min_size=1, max_size=25),
+    st.sampled_from([negatives.EXACT_BITS, 0]),
+)
+def test_known_pairs_are_the_pairs_of_the_events(pairs, exact_bits):
     user, item = np.array(pairs).T
-    known = KnownPairs(Interactions.of(user, item, np.zeros(len(user)), n_users=4, n_items=8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negatives, "EXACT_BITS", exact_bits)  # 0: pairs share the bits of the bitmap
+        known = KnownPairs(Interactions.of(user, item, np.zeros(len(user)), n_users=4, n_items=8))
     grid = known.contains(np.arange(4)[:, None], np.arange(8)[None, :])
     expected = np.zeros((4, 8), bool)
     expected[user, item] = True

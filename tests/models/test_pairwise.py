@@ -1,10 +1,13 @@
 """Pairwise training: WARP and BPR by hand, entity tables against dense sums, early stop and last fit."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
@@ -14,42 +17,82 @@ from twotower.evaluation.tuning import fit_final, tune
 from twotower.features.encoded import Bags, EncodedTable
 from twotower.features.encoders import FeatureEncoder
 from twotower.metrics.ranking import average_precision
-from twotower.models import entities
-from twotower.models.entities import EntityTable, Features, quantile_edges
+from twotower.models.entities import EntityTable, Features, distinct_of, quantile_edges
 from twotower.models.hybrid import HybridMF
 from twotower.models.mf import MF
-from twotower.models.pairwise import first_violator, pair_scores, warp_loss
+from twotower.models.pairwise import Compare, SharedDraws, bpr, own_first, warp
 from twotower.models.popular import Popular
+from twotower.nn.losses import ranknet_loss
 from twotower.types import UNKNOWN_USER, Queries, Ragged
 
 SMALL = {"dim": 8, "epochs": 8}
 BRIEF = {"dim": 4, "epochs": 2}
 
 
-def test_the_first_negative_within_the_margin_violates():
+def test_warp_takes_the_draw_within_the_margin_that_is_tried_first():
+    """101 candidates: trial 1 means rank 100, trial 2 rank 50."""
     positive = torch.tensor([2.0, 2.0, 2.0])
-    negative = torch.tensor(
-        [[0.9, 1.5, 3.0], [1.1, 0.0, 0.0], [1.0, 0.0, -5.0]]
-    )  # 1.0 is exactly 1 below: no violation
-    column, trials = first_violator(positive, negative)
-    assert trials.tolist() == [2, 1, 0]
-    assert column[:2].tolist() == [1, 0]
+    negative = torch.tensor([[0.9, 1.5, 3.0], [1.1, 0.0, 1.2], [1.0, 0.0, -5.0]])  # 1.0 is exactly 1 below: no violator
+    trial = torch.tensor([[1, 2, 3], [2, 3, 1], [1, 2, 3]])
+    loss, push = warp(positive, negative, trial, 101)
+    assert float(loss) == pytest.approx((np.log(50) * 0.5 + np.log(100) * 0.2) / 3, rel=1e-5)
+    np.testing.assert_allclose(push, [[0, np.log(50) / 3, 0], [0, 0, np.log(100) / 3], [0, 0, 0]], rtol=1e-6)
 
 
-def test_warp_by_hand():
-    # 101 candidates: trial 1 means rank 100, trial 3 rank 33; no violator, no loss.
-    loss = warp_loss(torch.tensor([1.0, 2.0, 5.0]), torch.tensor([0.5, 2.5, 9.0]), torch.tensor([1, 3, 0]), 101)
-    expected = (np.log(100) * (1 - 1 + 0.5) + np.log(33) * (1 - 2 + 2.5) + 0) / 3
-    assert float(loss) == pytest.approx(expected, rel=1e-6)
+def test_warp_passes_over_draws_that_it_must_not_take():
+    loss, push = warp(torch.tensor([0.0]), torch.tensor([[5.0, 1.0]]), torch.tensor([[3, 2]]), 101)  # 3 > n: never
+    assert float(loss) == pytest.approx(2 * np.log(50), rel=1e-6)
+    assert push[0, 0] == 0
+    assert float(warp(torch.tensor([0.0]), torch.tensor([[5.0, 1.0]]), torch.tensor([[3, 3]]), 101)[0]) == 0
 
 
 def test_warp_of_a_positive_that_beats_all_but_one_is_free():
-    assert float(warp_loss(torch.tensor([1.0]), torch.tensor([0.5]), torch.tensor([60]), 101)) == 0  # rank 1: log 1
+    trial = torch.arange(1, 61)[None]
+    negative = torch.where(trial == 60, 0.5, -1.0)
+    assert float(warp(torch.tensor([1.0]), negative, trial, 61)[0]) == 0  # rank 1: log 1
 
 
-def test_pair_scores_add_the_bias_of_the_last_column():
-    items = torch.tensor([[[1.0, 2.0, 10.0], [0.0, 1.0, -1.0]]])
-    assert pair_scores(torch.tensor([[3.0, 4.0]]), items).tolist() == [[3 + 8 + 10, 4 - 1]]
+def test_bpr_without_exceptions_is_the_ranknet_loss():
+    positive, negative = torch.randn(6), torch.randn(6, 3)
+    loss, _ = bpr(positive, negative, torch.ones(6, 3, dtype=torch.bool))
+    torch.testing.assert_close(loss, ranknet_loss(positive, negative))
+
+
+def test_bpr_leaves_known_items_out():
+    usable = torch.tensor([[True, False], [False, False]])
+    loss, push = bpr(torch.tensor([1.0, 2.0]), torch.tensor([[0.0, 9.0], [9.0, 9.0]]), usable)
+    assert float(loss) == pytest.approx(np.log1p(np.exp(-1)), rel=1e-6)
+    np.testing.assert_allclose(push, [[1 / (1 + np.e), 0], [0, 0]], rtol=1e-6)
+
+
+def test_every_positive_begins_at_its_own_draw():
+    assert own_first(3).tolist() == [[1, 2, 3], [3, 1, 2], [2, 3, 1]]
+
+
+def plain_loss(query: Tensor, items: Tensor, n: int, compare: Compare, l2: float) -> Tensor:
+    """What `SharedDraws` computes, one positive after the other."""
+    p = len(query)
+    score = [[query[r] @ items[c, :-1] + items[c, -1] for c in [r, *range(p + r - r % n, p + r - r % n + n)]]
+             for r in range(p)]  # fmt: skip
+    scores = torch.stack([torch.stack(row) for row in score])
+    penalty = (query.square().sum() + items[:, :-1].square().sum()) / p
+    return compare(scores[:, 0], scores[:, 1:])[0] + l2 * penalty
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("loss", ["bpr", "warp"])
+def test_gradients_by_hand_are_those_of_the_plain_loss(loss, n):
+    rng = torch.Generator().manual_seed(n)
+    query = torch.randn(6, 4, generator=rng, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(12, 5, generator=rng, dtype=torch.float64, requires_grad=True)
+    usable = torch.rand(6, n, generator=rng) < 0.8
+    trial = torch.where(usable, own_first(n).repeat(6 // n, 1), n + 1)
+    compare = partial(bpr, usable=usable) if loss == "bpr" else partial(warp, trial=trial, n_items=101)
+    found = SharedDraws.apply(query, items, n, compare, 0.3)
+    expected = plain_loss(query, items, n, compare, 0.3)
+    torch.testing.assert_close(found, expected)
+    for ours, plain in zip(*(torch.autograd.grad(2 * x, (query, items)) for x in (found, expected)), strict=True):
+        torch.testing.assert_close(ours, plain)
 
 
 def features_of(rows: list[list[tuple[int, float]]], size: int) -> Features:
@@ -67,21 +110,34 @@ def test_an_entity_is_the_weighted_sum_of_its_features(rows):
     np.testing.assert_allclose(table.all_vectors(), dense @ table.embedding.detach().numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("sparse_from", [1, 1000])
-def test_rows_asked_in_any_shape_and_repeated_get_summed_gradients(sparse_from, monkeypatch):
-    monkeypatch.setattr(entities, "SPARSE_FROM", sparse_from)
-    table = EntityTable(features_of([[(0, 1.0)], [(0, 0.5), (1, 2.0)], [(2, 1.0)]], 3), 2, seed=0)
-    table(torch.tensor([[1, 1], [0, 1]])).sum().backward()
+def test_rows_asked_repeatedly_get_summed_gradients():
+    table = EntityTable(features_of([[(0, 1.0)], [(0, 0.5), (1, 2.0)], [(2, 1.0)]], 4), 2, seed=0)
+    table(np.array([1, 1, 0, 1])).sum().backward()
     gradient = table.embedding.grad
-    gradient = gradient.to_dense() if gradient.is_sparse else gradient
-    np.testing.assert_allclose(gradient, [[1 + 3 * 0.5] * 2, [3 * 2.0] * 2, [0, 0]])
+    assert sorted(gradient._indices()[0].tolist()) == [0, 1]  # nothing is spent on features that do not occur
+    np.testing.assert_allclose(gradient.to_dense(), [[1 + 3 * 0.5] * 2, [3 * 2.0] * 2, [0, 0], [0, 0]])
 
 
-def test_sparse_and_dense_updates_train_the_same_model(two_tastes, monkeypatch):
-    dense = HybridMF(**BRIEF).fit(two_tastes).state()
-    monkeypatch.setattr(entities, "SPARSE_FROM", 1)
-    for name, array in HybridMF(**BRIEF).fit(two_tastes).state().items():
-        np.testing.assert_allclose(array, dense[name], rtol=1e-3, atol=1e-4, err_msg=name)
+@given(st.lists(st.integers(0, 6)))
+def test_distinct_numbers_and_their_places_give_the_numbers_back(values):
+    distinct, places = distinct_of(np.array(values, np.int32), np.full(7, 99, np.int32))
+    assert sorted(distinct) == sorted(set(values))
+    assert distinct[places].tolist() == values
+
+
+def test_no_positive_of_an_epoch_is_left_out(two_tastes):
+    """The last group of draws is filled up with positives that come twice."""
+    events = two_tastes.train.unique_pairs()
+    model = MF(dim=4, n_negatives=7)
+    task = model._task(model._network(two_tastes, events), events, None)
+    rows = np.concatenate([step.args[0] for _, step in task.batches(0, 0)])
+    assert len(rows) % 7 == 0
+    assert len(rows) - len(events) < 7
+    assert set(rows) == set(range(len(events)))
+    sizes = [n for n, _ in task.batches(0, 0)]
+    assert len(sizes) == task.n_batches(0)
+    assert sizes[0] == 35  # the next multiple of 7 above MIN_BATCH
+    assert sizes[3:] == [n for n, _ in task.batches(0, 3)]
 
 
 def test_features_of_a_table_are_codes_bags_and_bins():

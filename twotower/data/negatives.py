@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twotower.data.interactions import Interactions
 from twotower.errors import BadConfig
@@ -16,6 +17,12 @@ WEEK = 7 * 24 * 3600
 MONDAY = 4 * 24 * 3600
 """The first Monday after the epoch: weeks are counted from it."""
 REDRAWS = 8
+BITS_PER_PAIR = 32
+"""Of the bitmap that is asked first: about one unknown pair in so many is looked up for nothing."""
+EXACT_BITS = 1 << 28
+"""Up to so many possible pairs each has a bit of its own: 32 MB at most."""
+MIXER = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio: multiplying by it spreads neighbouring keys (Knuth, TAOCP 3, section 6.4)."""
 
 SamplerKind = Literal["uniform", "popularity", "same_category"]
 
@@ -33,19 +40,40 @@ class KnownPairs:
 
     def __init__(self, events: Interactions) -> None:
         n = events.n_items
-        self._keys = np.unique(events.pair_keys())
+        self._keys = _distinct(events.pair_keys())
         self._n_items = n
+        self._exact = events.n_users * n <= EXACT_BITS
+        n_bits = events.n_users * n if self._exact else BITS_PER_PAIR * len(self._keys)
+        self._shift = np.uint64(64 - max(3, n_bits.bit_length()))
+        self._bitmap = self._marked()
         user = self._keys // n
         self._first = np.searchsorted(user, np.arange(events.n_users + 1))
         known_before = np.arange(len(user)) - self._first[user]
         self._left_before = user * (n + 1) + self._keys % n - known_before  # rises: left items before each known one
 
     def contains(self, users: Ids, items: Ids) -> Bools:
-        """Elementwise, shapes broadcast."""
+        """Elementwise, shapes broadcast; a bitmap answers most, the sorted pairs the rest."""
         keys = users * self._n_items + items
-        found = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        known: Bools = self._keys[found] == keys
+        bits = self._bits(keys)
+        known: Bools = (self._bitmap[bits >> 3] >> (bits & 7).astype(np.uint8)) & 1 > 0
+        if not self._exact:
+            suspects = keys[known]
+            found = np.minimum(np.searchsorted(self._keys, suspects), len(self._keys) - 1)
+            known[known] = self._keys[found] == suspects
         return known
+
+    def _bits(self, keys: Ids) -> Ids:
+        """Each pair's place in the bitmap: its key, or the upper bits of its product with `MIXER`. Same shape."""
+        if self._exact:
+            return keys
+        mixed: Ids = ((keys.astype(np.uint64) * MIXER) >> self._shift).astype(np.int64)
+        return mixed
+
+    def _marked(self) -> NDArray[np.uint8]:
+        """The bitmap with the bits of all known pairs."""
+        marked = np.zeros(1 << int(64 - self._shift), bool)
+        marked[self._bits(self._keys)] = True
+        return np.packbits(marked, bitorder="little")
 
     def draw_unknown(self, users: Ids, rng: np.random.Generator) -> Ids:
         """For each user one of the items in no known pair, all alike; any item where there is none. Shape [P]."""
@@ -55,6 +83,12 @@ class KnownPairs:
         wanted = users * (self._n_items + 1) + rank
         passed = np.searchsorted(self._left_before, wanted, side="right") - self._first[users]
         return np.where(left > 0, rank + passed, rng.integers(0, self._n_items, len(users)))
+
+
+def _distinct(keys: Ids) -> Ids:
+    """Sorted, each once; sorting what is nearly sorted is far faster than `np.unique`, which hashes."""
+    ordered = np.sort(keys, kind="stable")
+    return ordered[np.diff(ordered, prepend=-1) > 0]
 
 
 class UniformNegatives:
@@ -76,16 +110,20 @@ class PopularityNegatives:
 
     def __init__(self, events: Interactions, *, power: float = 0.75) -> None:
         self.known = KnownPairs(events)
-        self._cumulative = np.cumsum(events.item_counts().astype(np.float64) ** power * (events.item_counts() > 0))
+        counts = events.item_counts()
+        self._items = np.flatnonzero(counts)
+        self._cumulative = np.cumsum(counts[self._items].astype(np.float64) ** power)
+        self._alike = power == 0
 
     def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:
         """See `NegativeSampler.draw`."""
+        return _redrawn(self.known, users, n, lambda rows: self.draw_any(len(rows), rng), rng)
 
-        def some(rows: Ids) -> Ids:
-            drawn: Ids = np.searchsorted(self._cumulative, rng.random(len(rows)) * self._cumulative[-1], side="right")
-            return drawn
-
-        return _redrawn(self.known, users, n, some, rng)
+    def draw_any(self, n: int, rng: np.random.Generator) -> Ids:
+        """Items for nobody in particular. Shape [n]."""
+        if self._alike:
+            return self._items[rng.integers(0, len(self._items), n)]
+        return self._items[np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")]
 
 
 class SameCategoryNegatives:

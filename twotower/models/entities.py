@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from twotower.features.encoded import UNKNOWN, Bags, EncodedTable
-from twotower.nn.tensors import BagTensors
-from twotower.types import Array, Bools, Floats, Ragged
+from twotower.features.encoded import UNKNOWN, Bags, EncodedTable, as_matrix
+from twotower.models.matrix import Sparse
+from twotower.types import Array, Bools, Floats, Ids, Ragged
 
 BLOCK_ROWS = 20_000
 """Rows whose vectors are computed at once by `all_vectors`."""
-SPARSE_FROM = 100_000
-"""Features from which on gradients are sparse; below, a dense update is faster and the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,23 +57,18 @@ class Features:
     @classmethod
     def joined(cls, parts: Sequence["Features"], n_rows: int) -> "Features":
         """All features of each row; every part keeps codes of its own."""
-        first_codes = np.cumsum([0, *(part.size for part in parts)])
-        bags = [part.bags for part in parts]
-        rows = _concatenated([b.codes.row_ids() for b in bags], np.int64)
-        codes = _concatenated([b.codes.values + first for b, first in zip(bags, first_codes, strict=False)], np.int64)
-        order = np.argsort(rows, kind="stable")
-        lengths = np.bincount(rows, minlength=n_rows)
-        weights = _concatenated([b.weights for b in bags], np.float32)[order]
-        return cls(Bags(Ragged.from_lengths(codes[order], lengths), weights), int(first_codes[-1]))
+        blocks = [sparse.csr_array((n_rows, 0), dtype=np.float32), *(part.matrix() for part in parts)]
+        joined = sparse.hstack(blocks, format="csr")
+        return cls(Bags(Ragged(joined.indices, joined.indptr.astype(np.int64)), joined.data), joined.shape[1])
+
+    def matrix(self) -> Sparse:
+        """The weights as a sparse matrix. float32. Shape [n, size]."""
+        return as_matrix(self.bags, self.size)
 
     def after_empty_row(self) -> "Features":
         """The same rows behind one that has no features."""
         codes = self.bags.codes
         return Features(Bags(Ragged(codes.values, np.append(0, codes.offsets)), self.bags.weights), self.size)
-
-
-def _concatenated(arrays: list[Array], dtype: Any) -> Array:
-    return np.concatenate(arrays).astype(dtype) if arrays else np.empty(0, dtype)
 
 
 def quantile_edges(table: EncodedTable, n_bins: int, rows: Array) -> Array:
@@ -98,7 +92,9 @@ def _as_bags(codes: Array | Bags) -> Bags:
 class EntityTable(nn.Module):
     """One embedding per feature; the vector of an entity is their weighted sum.
 
-    The gradient of a large table is sparse, so that a step costs what the batch touches, whatever the catalogue's size.
+    As matrices: vectors = F·E with the sparse feature rows F of the entities asked for, and the gradient of E is
+    Fᵀ·(gradient of the vectors). It has rows for the features that occur, so a step costs what the batch touches,
+    whatever the catalogue's size.
     """
 
     def __init__(self, features: Features, width: int, seed: int, *, bias: bool = False) -> None:
@@ -112,32 +108,82 @@ class EntityTable(nn.Module):
         """
         super().__init__()
         rng = np.random.default_rng(seed)
-        start = rng.standard_normal((max(1, features.size), width), np.float32) * (0.1 / width**0.5)
+        size = max(1, features.size)
+        start = rng.standard_normal((size, width), np.float32) * np.float32(0.1 / width**0.5)
         if bias:
             start[:, -1] = 0
         self.embedding = nn.Parameter(torch.from_numpy(start))
-        self.sparse = features.size >= SPARSE_FROM
-        if self.sparse:
-            torch.sparse.check_sparse_tensor_invariants.disable()  # type: ignore[no-untyped-call]  # else Adagrad warns
-        bags = features.bags
-        codes, weights = torch.from_numpy(bags.codes.values.astype(np.int64)), torch.from_numpy(bags.weights)
-        self.bags = BagTensors(codes, weights, torch.from_numpy(bags.codes.offsets))
+        self.features = features.matrix()  # [n, size]
+        self._entity_places, self._code_places = np.empty(len(features), np.int32), np.empty(size, np.int32)
 
     def __len__(self) -> int:
-        return len(self.bags.offsets) - 1
+        return int(self.features.shape[0])
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Vectors of entities, any shape of row numbers [...] to [..., width]."""
-        distinct, where = torch.unique(rows, return_inverse=True)
-        taken = self.bags.take(distinct)
-        vectors = F.embedding_bag(
-            taken.codes, self.embedding, taken.offsets, mode="sum", sparse=self.sparse,
-            per_sample_weights=taken.weights, include_last_offset=True,
-        )  # fmt: skip
-        return vectors[where]
+    def forward(self, rows: Ids) -> Tensor:
+        """Vectors of entities, each worked out once however often it is asked for. Shape [P] -> [P, width]."""
+        distinct, places = distinct_of(rows, self._entity_places)
+        asked = sparse.csr_array((np.ones(len(rows), np.float32), places, np.arange(len(rows) + 1)))  # [P, distinct]
+        codes, columns = distinct_of((features := self.features[distinct]).indices, self._code_places)
+        compact = sparse.csr_array((features.data, columns, features.indptr), shape=(len(distinct), len(codes)))
+        vectors: Tensor = _WeightedSums.apply(self.embedding, asked, features, codes, compact)  # type: ignore[no-untyped-call]
+        return vectors
 
     @torch.no_grad()
     def all_vectors(self) -> Floats:
         """Vectors of all entities. Shape [n, width]."""
-        blocks = [self(rows).numpy() for rows in torch.split(torch.arange(len(self)), BLOCK_ROWS)]
-        return np.concatenate(blocks) if blocks else np.empty((0, self.embedding.shape[1]), np.float32)
+        vectors = torch.empty(len(self), self.embedding.shape[1])
+        for start in range(0, len(self), BLOCK_ROWS):
+            block = self.features[start : start + BLOCK_ROWS]
+            vectors[start : start + BLOCK_ROWS] = _product(block, self.embedding)
+        return vectors.numpy()
+
+
+class _WeightedSums(torch.autograd.Function):
+    """A·F·E with a sparse gradient for the table E.
+
+    Args of `apply`:
+        embedding: the table E. Shape [size, width].
+        asked: the entity of each row asked for, A. Shape [P, R].
+        features: feature rows F of the distinct entities. Shape [R, size].
+        codes: the features that occur. Shape [S].
+        compact: F with these columns alone. Shape [R, S].
+    """
+
+    @staticmethod
+    def forward(ctx: Any, embedding: Tensor, asked: Sparse, features: Sparse, codes: Array, compact: Sparse) -> Tensor:
+        """Vectors of the rows asked for. Shape [P, width]."""
+        ctx.sparse, ctx.shape = (asked, codes, compact), embedding.shape
+        return torch.from_numpy(_product(features, embedding).numpy().take(asked.indices, axis=0))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """The rows of the gradient of E that are not 0, none twice; they are not sorted."""
+        asked, codes, compact = ctx.sparse
+        values = _product(compact.T.tocsr(), _product(asked.T.tocsr(), gradient))  # [S, width]
+        rows = torch.from_numpy(codes[None].astype(np.int64))
+        return torch.sparse_coo_tensor(rows, values, ctx.shape, check_invariants=False), None, None, None, None
+
+
+def _product(weights: Sparse, table: Tensor) -> Tensor:
+    """A sparse matrix [P, size] times a dense one [size, width]."""
+    codes, offsets = torch.from_numpy(weights.indices), torch.from_numpy(weights.indptr)
+    return F.embedding_bag(
+        codes, table, offsets, mode="sum", per_sample_weights=torch.from_numpy(weights.data), include_last_offset=True
+    )
+
+
+def distinct_of(values: Array, places: Array) -> tuple[Array, Array]:
+    """Numbers without repeats, and where each one stands among them; nothing is sorted.
+
+    Args:
+        values: not negative. Shape [P].
+        places: room for a place per possible number; whatever it holds is overwritten. int32. Shape [size].
+
+    Returns:
+        The distinct numbers [R], in the order of their last places, and places 0..R - 1 [P].
+    """
+    order = np.arange(len(values), dtype=np.int32)
+    places[values] = order
+    distinct = values[places[values] == order]  # of equal numbers the last one stands for all
+    places[distinct] = order[: len(distinct)]
+    return distinct, places[values]

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Self, get_args
 
 import numpy as np
-from torch.optim import Adagrad
 
 from twotower.data.interactions import Interactions
 from twotower.data.split import FinalSplit, Split
@@ -16,6 +15,7 @@ from twotower.metrics.ranking import average_precision
 from twotower.models.matrix import all_zero, has_any, history_matrix, popularity
 from twotower.models.pairwise import Loss, PairScorer, PairTask
 from twotower.models.vectors import VectorModel
+from twotower.nn.adagrad import RowAdagrad
 from twotower.nn.training import Trainer
 from twotower.types import Array, Bools, Floats, Ids, Queries, Ragged
 
@@ -57,7 +57,7 @@ class FactorModel(VectorModel):
         dim: int = 64,
         epochs: int = 40,
         lr: float = 0.05,
-        batch_size: int = 4096,
+        batch_size: int = 16_384,
         n_negatives: int = 10,
         negative_power: float = 0.0,
         l2: float = 0.0,
@@ -131,7 +131,7 @@ class FactorModel(VectorModel):
     def _task(self, network: Network, events: Interactions, split: Split | None) -> PairTask:
         return PairTask(
             network.scorer,
-            [Adagrad(network.scorer.parameters(), lr=self.lr)],
+            [RowAdagrad(network.scorer.parameters(), lr=self.lr)],
             events,
             network.training_rows,
             self.loss,

@@ -43,7 +43,7 @@ class HybridMF(FactorModel):
         dim: int = 64,
         epochs: int = 40,
         lr: float = 0.05,
-        batch_size: int = 4096,
+        batch_size: int = 16_384,
         n_negatives: int = 10,
         negative_power: float = 0.0,
         l2: float = 0.0,

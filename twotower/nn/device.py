@@ -5,8 +5,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
+import torch.utils.deterministic
 
 from twotower.errors import BadConfig
 
@@ -56,13 +58,17 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
     By default the gradient of `table[rows]` adds what threads bring in the order in which they come. On a GPU more
     operations are like that, and slow or missing in an ordered form: there nothing is changed or promised.
+    Torch would also fill all new memory with NaN, to show up who reads what nobody wrote; that does cost.
     """
-    before = torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic  # its type stubs do not know the setting
+    before, filled = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(before or device.type == "cpu")
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+        memory.fill_uninitialized_memory = filled
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
