@@ -22,7 +22,7 @@ FLOORS = {
     1: {"data", "features", "nn", "ann", "metrics"},
     2: {"retrieval", "ranking", "models"},
     3: {"recommender", "filters", "fitting", "two_tower", "evaluation"},
-    4: {"config", "manifest", "bundle", "prepared"},
+    4: {"config", "manifest", "bundle", "prepared", "jobs"},
     5: {
         "train",
         "evaluate",
@@ -33,6 +33,9 @@ FLOORS = {
         "tune",
         "prepare",
         "compare_metrics",
+        "embed_items",
+        "build_shards",
+        "batch_recommend",
         "console",
         "__main__",
         "serve",
@@ -51,6 +54,9 @@ DOORS = {
     ("prepared", "config"),
     ("bundle", "manifest"),
     ("bundle", "config"),
+    ("jobs", "config"),
+    ("jobs", "manifest"),
+    ("jobs", "bundle"),
 }
 """Imports that are also allowed between two units of one floor, one way only."""
 OPEN_FLOORS = {0, 5}
@@ -211,9 +217,10 @@ def test_nothing_below_the_config_floor_knows_hydra():
 
 
 def extras() -> set[str]:
-    """What the extra `peers` brings, under the names by which it is imported."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {str(re.match(r"[\w.-]+", spec)[0]).replace("-", "_") for spec in project["optional-dependencies"]["peers"]}
+    """What the extras for users bring, under the names by which it is imported."""
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    specs = [spec for extra in ("peers", "distributed") for spec in optional[extra]]
+    return {str(re.match(r"[\w.-]+", spec)[0]).replace("-", "_") for spec in specs}
 
 
 def test_extras_are_imported_where_they_are_used_and_nowhere_at_the_top():
