@@ -91,7 +91,8 @@ class RayEngine(Engine):
             yield
         except (ConnectionError, TimeoutError) as error:
             raise BundleError(
-                f"no Ray cluster answers at {self.address}: {error}; start one, or leave it out"
+                f"no Ray cluster answers at {self.address}: {error}; start one, give this process the token of a "
+                "cluster that asks for one (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN), or leave ray_address out"
             ) from error
         finally:
             ray.shutdown()
