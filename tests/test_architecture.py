@@ -22,7 +22,7 @@ FLOORS = {
     1: {"data", "features", "nn", "ann", "metrics"},
     2: {"retrieval", "ranking", "models"},
     3: {"recommender", "filters", "fitting", "two_tower", "evaluation"},
-    4: {"config", "manifest", "bundle", "prepared", "contenders"},
+    4: {"config", "manifest", "bundle", "prepared", "contenders", "jobs"},
     5: {
         "train",
         "evaluate",
@@ -36,6 +36,9 @@ FLOORS = {
         "benchmark_plan",
         "prepare",
         "compare_metrics",
+        "embed_items",
+        "build_shards",
+        "batch_recommend",
         "console",
         "__main__",
         "serve",
@@ -55,6 +58,9 @@ DOORS = {
     ("contenders", "config"),
     ("bundle", "manifest"),
     ("bundle", "config"),
+    ("jobs", "config"),
+    ("jobs", "manifest"),
+    ("jobs", "bundle"),
 }
 """Imports that are also allowed between two units of one floor, one way only."""
 OPEN_FLOORS = {0, 5}
@@ -216,9 +222,9 @@ def test_nothing_below_the_config_floor_knows_hydra():
 
 
 def extras() -> set[str]:
-    """What the extra `peers` brings, under the names by which it is imported."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {str(re.match(r"[\w.-]+", spec)[0]) for spec in project["optional-dependencies"]["peers"]}
+    """What the extras for users bring, under the names by which it is imported."""
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = {str(re.match(r"[\w.-]+", spec)[0]) for extra in ("peers", "distributed") for spec in optional[extra]}
     return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
 
 

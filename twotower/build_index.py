@@ -89,6 +89,29 @@ def build_index(
     started = perf_counter()
     index = _built(options, vectors)
     seconds = perf_counter() - started
+    return publish_measured(
+        bundle, index, seconds, recall_at=recall_at, target_recall=target_recall, min_recall=min_recall,
+        n_queries=n_queries, seed=seed,
+    )  # fmt: skip
+
+
+def publish_measured(
+    bundle: Bundle,
+    index: IndexBase,
+    seconds: float,
+    *,
+    recall_at: Sequence[int],
+    target_recall: float | None,
+    min_recall: float,
+    n_queries: int,
+    seed: int,
+) -> Built:
+    """Calibrates, measures and publishes an index that was built in so many seconds; arguments as `build_index`.
+
+    Raises:
+        BundleError: the index finds too little.
+    """
+    vectors = bundle.item_vectors()
     calibrating, held_out = user_samples(bundle, n_queries, seed)
     if target_recall is not None and not index.exact:
         index = calibrated(index, Yardstick(vectors, calibrating, recall_at, index.metric), target_recall)

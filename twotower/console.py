@@ -18,6 +18,9 @@ COMMANDS = {
     "evaluate": ("twotower.evaluate", "compare a run with tuned baselines, write its report"),
     "benchmark": ("twotower.benchmark", "every model on chosen data sets, one table"),
     "recommend": ("twotower.recommend", "print the list of one user"),
+    "embed-items": ("twotower.embed_items", "vectors of a catalogue as Parquet, on one machine or many"),
+    "build-shards": ("twotower.build_shards", "build the index of a run in shards and merge them"),
+    "batch-recommend": ("twotower.batch_recommend", "lists of all users as Parquet, on one machine or many"),
     "compare-metrics": ("twotower.compare_metrics", "score one list under each library's definitions"),
 }
 """Sub-command to the module whose `main(arguments) -> int` it calls, and what it does."""

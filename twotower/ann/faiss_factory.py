@@ -11,13 +11,16 @@ from threadpoolctl import threadpool_limits
 
 from twotower.ann.base import IndexBase, Progress
 from twotower.ann.cells import cells_for, sample
+from twotower.ann.changes import Changes
+from twotower.ann.disk_lists import read_native, save_disk_lists, write_native
 from twotower.ann.native import FAISS_METRICS, higher_is_better
 from twotower.errors import BadConfig, BadInput, BundleError
 from twotower.topk import rescore
 from twotower.types import Array, Floats, TopK
 
 _FILE = "index.faiss"
-_ADDED = 1 << 16
+ADDED = 1 << 16
+"""Vectors added at once; shards of a multiple of it hold the same bits as an index in one piece."""
 _LEAST_REFINED = 200
 _LEAST_TRAINED = 2048
 _STORES = ("float32", "float16")
@@ -103,17 +106,41 @@ class FaissIndex(IndexBase):
             raise BadConfig("k_factor: this index was built with k_factor=0 and kept no vectors; build it again")
         return super().with_options(**options)
 
-    def _fit(self, vectors: Floats, progress: Progress) -> None:
-        self.cells = min(self.cells or cells_for(len(vectors)), len(vectors))
+    def train(self, vectors: Floats) -> Any:
+        """Cells and codes learnt from a sample, with nothing in them yet: a faiss index to be filled. Shape [N, D].
+
+        Shards that are filled from one trained index can be merged (`twotower/ann/shards.py`).
+        """
+        self.dim = vectors.shape[1]
+        native = self._sized(len(vectors))._empty()
+        with threadpool_limits(_threads_for(native), user_api="openmp"), _naming(self.factory, len(vectors)):
+            native.train(sample(vectors, max(self.cells or 1, _LEAST_TRAINED) * self.train_per_cell, self.seed))
+        return native
+
+    def over(self, native: Any, vectors: Floats) -> "FaissIndex":
+        """Takes a faiss index in which all of the vectors [N, D] are already, instead of building one.
+
+        Raises:
+            BadInput: it holds others, by their number or dimensions.
+        """
+        if (native.ntotal, native.d) != vectors.shape:
+            raise BadInput(f"the faiss index holds {(native.ntotal, native.d)} vectors, given are {vectors.shape}")
+        self._index = native
+        self._sized(len(vectors))
+        self._count, self.dim = vectors.shape
+        self._changes = Changes.none(self._count, self.dim)
+        self._vectors = self._kept(vectors)
+        return self
+
+    def _sized(self, count: int) -> "FaissIndex":
+        """Cells and effort that suit so many vectors, where the options leave them open."""
+        self.cells = min(self.cells or cells_for(count), count)
         self.nprobe = self.nprobe or min(self.cells, max(16, self.cells // 20))
-        self._index = self._empty()
-        with threadpool_limits(_threads_for(self._index), user_api="openmp"):
-            with _naming(self.factory, len(vectors)):
-                self._index.train(sample(vectors, max(self.cells, _LEAST_TRAINED) * self.train_per_cell, self.seed))
-            for start in range(0, len(vectors), _ADDED):
-                block = np.ascontiguousarray(vectors[start : start + _ADDED])
-                self._index.add(block)
-                progress(len(block))
+        return self
+
+    def _fit(self, vectors: Floats, progress: Progress) -> None:
+        self._index = self.train(vectors)
+        add_in_blocks(self._index, vectors, slice(0, len(vectors)), progress)
 
     def _find(self, queries: Floats, k: int) -> TopK:
         fetch = min(self._count, max(k * self.k_factor, _LEAST_REFINED) if self.k_factor else k)
@@ -159,15 +186,29 @@ class FaissIndex(IndexBase):
         return inner
 
     def _write(self, directory: Path) -> None:
-        # Not by faiss's own writer, which stays silent when a full disk cuts the end off.
-        with (directory / _FILE).open("wb") as file:
-            faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))
+        write_native(self._index, directory / _FILE)
+        save_disk_lists(self._index, directory)
 
     def _read(self, directory: Path, memory_map: bool) -> None:
-        self._index = faiss.read_index(str(directory / _FILE), faiss.IO_FLAG_MMAP_IFC if memory_map else 0)
+        self._index = read_native(directory / _FILE, memory_map=memory_map)
         found, said = (self._index.ntotal, self._index.d), (self._count, self.dim)
         if found != said:
             raise BundleError(f"{directory / _FILE} holds vectors of shape {found}, saved were {said}; build it again")
+
+
+def add_in_blocks(native: Any, vectors: Floats, rows: slice, progress: Progress = lambda _: None) -> None:
+    """Adds rows of a catalogue [N, D] to a trained faiss index, without copying more of a memory map than a block.
+
+    Ids are row numbers. Indexes without lists number by themselves, so that all their rows must come from 0 on.
+    """
+    with threadpool_limits(_threads_for(native), user_api="openmp"):
+        for start in range(rows.start, rows.stop, ADDED):
+            block = np.ascontiguousarray(vectors[start : min(rows.stop, start + ADDED)])
+            if rows.start:
+                native.add_with_ids(block, np.arange(start, start + len(block)))
+            else:
+                native.add(block)
+            progress(len(block))
 
 
 def _threads_for(index: Any) -> int | None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from twotower.data.tables import FeatureTable
 from twotower.features.encoded import EncodedTable
 from twotower.nn.tensors import FeatureTensors
 from twotower.retrieval.features import TowerFeatures
@@ -73,6 +74,24 @@ class TowerEncoder:
     def user_vectors(self, queries: Queries) -> Floats:
         """Unit vectors of the queries' users. Shape [B, D]."""
         vectors: Floats = self.encode(queries).vectors.float().cpu().numpy()
+        return vectors
+
+    @property
+    def item_columns(self) -> tuple[str, ...]:
+        """Names of the item features that ItemNet reads."""
+        return tuple(field.name for field in (*self._features.items.coded, *self._features.items.numbers))
+
+    @torch.inference_mode()
+    def embed(self, items: FeatureTable, known: Ids) -> Floats:
+        """Unit vectors of items by their features, whether training has seen them or not. Shape [n, D].
+
+        Args:
+            items: with the columns `item_columns`. n rows.
+            known: internal ids, `NO_ITEM` for items that are new: they have no identity. Shape [n].
+        """
+        identities = np.where(known == NO_ITEM, 0, self._features.identities[known])
+        features = FeatureTensors.of(self._features.items.transform(items), self.device)
+        vectors: Floats = self.model.item_net(features, self._tensor(identities)).float().cpu().numpy()
         return vectors
 
     @torch.inference_mode()

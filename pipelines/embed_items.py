@@ -1,0 +1,8 @@
+"""Offline job: embeds a catalogue, with engine=local or ray; the same as `twotower embed-items`."""
+
+import sys
+
+from twotower.embed_items import main
+
+if __name__ == "__main__":
+    sys.exit(main())

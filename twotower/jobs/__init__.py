@@ -1,0 +1,1 @@
+"""Batch jobs: the same work on one machine or on many, in parts that can be killed, resumed and checked."""

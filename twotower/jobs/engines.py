@@ -1,0 +1,81 @@
+"""`Engine`: carries out a task on numbered parts, here or on many machines; the task never knows where it runs."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from twotower.errors import BadConfig
+
+ENGINES = ("local", "ray")
+Run = Callable[[int], None]
+"""Does one part, by its number, and leaves the result in a file."""
+
+
+class Task(Protocol):
+    """What is done to every part. It travels to other processes: plain values inside, nothing open."""
+
+    def open(self) -> Run:
+        """Loads what the work needs, once in every worker."""
+        ...
+
+
+class Engine(ABC):
+    """Workers that share one list of parts.
+
+    Results lie in files, so nothing but numbers travels between workers: whichever engine runs a task, the files are
+    the same. The same number of threads gives the same bits.
+
+    Args:
+        workers: processes that work side by side; each opens the task for itself.
+        threads: that each of them computes with; None: an equal share of the cores (or of `OMP_NUM_THREADS`).
+    """
+
+    def __init__(self, *, workers: int = 1, threads: int | None = None) -> None:
+        for name, value in {"workers": workers, "threads": threads}.items():
+            if value is not None and value < 1:
+                raise BadConfig(f"{name} must be at least 1, got {value}")
+        self.workers = workers
+        self.threads = threads or max(1, usable_cores() // workers)
+
+    @abstractmethod
+    def each(self, task: Task, numbers: Sequence[int]) -> Iterator[int]:
+        """Runs the task on every number; gives each number when its part is done, in any order.
+
+        Raises:
+            BundleError: a worker died.
+            TwoTowerError: whatever the task raised.
+        """
+
+
+def engine_named(
+    name: str, *, workers: int = 1, threads: int | None = None, ray_address: str | None = None
+) -> "Engine":
+    """The engine of that name: `local` or `ray`.
+
+    Args:
+        name: which one.
+        workers: processes that work side by side.
+        threads: of each worker.
+        ray_address: a running Ray cluster, such as `auto` or `ray://host:10001`; None starts Ray on this machine.
+
+    Raises:
+        BadConfig: there is no such engine, or Ray is not installed.
+    """
+    from twotower.jobs.local import LocalEngine
+    from twotower.jobs.ray_engine import RayEngine
+
+    if name == "local":
+        if ray_address is not None:
+            raise BadConfig(f"ray_address={ray_address} needs engine=ray")
+        return LocalEngine(workers=workers, threads=threads)
+    if name == "ray":
+        return RayEngine(workers=workers, threads=threads, address=ray_address)
+    raise BadConfig(f"engine {name!r}: choose one of {', '.join(ENGINES)}")
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; fewer where `OMP_NUM_THREADS` says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(said)) if said.isdigit() and int(said) else cores

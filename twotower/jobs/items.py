@@ -1,0 +1,109 @@
+"""`EmbedItems`: the work of embedding a catalogue: item features in, ids and unit vectors out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from twotower.bundle import Bundle
+from twotower.data.arrow_rows import table_of_rows
+from twotower.data.ids import IdMap
+from twotower.data.schema import FeatureSchema
+from twotower.data.table_files import WEIGHTS
+from twotower.errors import BundleError
+from twotower.jobs.output import Unfinished
+from twotower.jobs.parts import Step, looked_up
+from twotower.types import NO_ITEM
+
+VECTORS = "vectors.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedItems:
+    """Rows of item features to `item` (external id) and `vector` (float32 [D], length 1).
+
+    Attributes:
+        run: directory of the run whose ItemNet is used.
+        towers: digest of its towers.
+        id_column: column of external ids; None: row i is the run's item i.
+    """
+
+    run: str
+    towers: str
+    id_column: str | None
+
+    def facts(self) -> dict[str, Any]:
+        """The towers and how items are named."""
+        return {"job": "embed_items", "towers": self.towers, "id_column": self.id_column}
+
+    def open(self) -> Step:
+        """Loads the run."""
+        bundle = opened(self.run, self.towers)
+        item_ids = IdMap.load(bundle.directory / "item_ids.parquet", "item")
+        encoder = bundle.model().encoder
+        schema = read_schema(bundle, encoder.item_columns)
+
+        def embed(rows: pa.Table, first: int) -> pa.Table:
+            if self.id_column is None:
+                known = np.arange(first, first + len(rows))
+                ids = pa.array(item_ids.external[known])
+            else:
+                ids, known = looked_up(rows[self.id_column], item_ids, NO_ITEM, first)
+            vectors = encoder.embed(table_of_rows(rows, schema), known)
+            return pa.table({"item": ids, "vector": _rows_of(vectors)})
+
+        return embed
+
+
+def opened(run: str, towers: str) -> Bundle:
+    """The run of a job, in a worker.
+
+    Raises:
+        BundleError: another one was published at its place since the job began.
+    """
+    bundle = Bundle.open(Path(run))
+    if bundle.towers != towers:
+        raise BundleError(f"run {bundle.name!r} was exchanged while the job was running; type the command again")
+    return bundle
+
+
+def item_columns(bundle: Bundle) -> tuple[str, ...]:
+    """Parquet columns that the towers of a run read of an item."""
+    names = pq.read_schema(bundle.directory / "catalogue.parquet").names
+    wanted = bundle.model().encoder.item_columns
+    return tuple(name for name in names if name in wanted or name.removesuffix(WEIGHTS) in wanted)
+
+
+def read_schema(bundle: Bundle, names: Sequence[str]) -> FeatureSchema:
+    """Kinds and limits of some columns of a run's catalogue, without reading its rows."""
+    stored = pq.read_schema(bundle.directory / "catalogue.parquet").metadata[b"columns"].decode()
+    return FeatureSchema(tuple(column for column in FeatureSchema.from_json(stored).columns if column.name in names))
+
+
+def write_matrix(folder: Unfinished, parts: Sequence[str]) -> list[str]:
+    """`vectors.npy` [N, D] of all parts, row by row in their order, without holding more than a batch."""
+
+    def write(path: Path) -> int:
+        files = [folder.directory / part for part in parts]
+        counts = [pq.read_metadata(file).num_rows for file in files]
+        dim = pq.read_schema(files[0]).field("vector").type.list_size
+        matrix = np.lib.format.open_memmap(path, "w+", np.float32, (sum(counts), dim))
+        at = 0
+        for file in files:
+            for batch in pq.ParquetFile(file).iter_batches(columns=["vector"], use_threads=False):
+                rows = batch.column(0).flatten().to_numpy().reshape(-1, dim)
+                matrix[at : at + len(rows)] = rows
+                at += len(rows)
+        matrix.flush()
+        return 0  # rows are counted in the parts
+
+    folder.write(VECTORS, write)
+    return [VECTORS]
+
+
+def _rows_of(vectors: np.ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
