@@ -30,6 +30,10 @@ class WindowBatch:
         inside: Bools = self.targets != NO_ITEM
         return inside
 
+    def take(self, windows: Ids) -> "WindowBatch":
+        """Some of the windows, padded as all of them are."""
+        return WindowBatch(self.users[windows], self.targets[windows], self.times[windows])
+
 
 class WindowBatches:
     """Cuts every user's events into windows and packs windows of similar length into batches.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from twotower.nn.sharded_tables import fill_table, local_rows, new_table
 from twotower.nn.tensors import FeatureTensors
 
 
@@ -34,12 +35,14 @@ class FieldEmbeddings(nn.Module):
     def __init__(self, sizes: Mapping[str, int], n_continuous: int) -> None:
         super().__init__()
         self.names = tuple(sizes)
-        self.tables = nn.ParameterList(nn.Parameter(torch.empty(n, field_dim(n))) for n in sizes.values())
+        self.tables = nn.ParameterList(new_table(n, field_dim(n)) for n in sizes.values())
         self.block = nn.Linear(n_continuous, n_continuous) if n_continuous else None
         self.width = sum(field_dim(n) for n in sizes.values()) + n_continuous
-        for parameter in self.parameters():
-            if parameter.ndim == 2:
-                nn.init.xavier_uniform_(parameter)
+        for n, table in zip(sizes.values(), self.tables, strict=True):
+            bound = math.sqrt(3) * math.sqrt(2 / (n + field_dim(n)))  # Xavier's, rounded as torch rounds it
+            fill_table(table, lambda part, bound=bound: part.uniform_(-bound, bound))  # type: ignore[misc]
+        if self.block is not None:
+            nn.init.xavier_uniform_(self.block.weight)
 
     def forward(self, features: FeatureTensors) -> Tensor:
         """Features of n rows to [n, width]."""
@@ -58,7 +61,9 @@ class LinearFields(nn.Module):
     def __init__(self, sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.names = tuple(sizes)
-        self.tables = nn.ParameterList(nn.Parameter(torch.zeros(n, 1)) for n in sizes.values())
+        self.tables = nn.ParameterList(new_table(n, 1) for n in sizes.values())
+        for table in self.tables:
+            nn.init.zeros_(table)
 
     def forward(self, features: FeatureTensors) -> Tensor:
         """Features of n rows to [n]."""
@@ -72,9 +77,10 @@ def _embed(features: FeatureTensors, name: str, table: Tensor) -> Tensor:
     """Embedding of one field, [n, width of the field]."""
     codes = features.codes[name]
     if isinstance(codes, Tensor):
-        return F.embedding(codes, table)
+        return F.embedding(*local_rows(table, codes))
+    ids, rows = local_rows(table, codes.codes)
     return F.embedding_bag(
-        codes.codes, table, codes.offsets, mode="sum", per_sample_weights=codes.weights, include_last_offset=True
+        ids, rows, codes.offsets, mode="sum", per_sample_weights=codes.weights, include_last_offset=True
     )
 
 

@@ -12,12 +12,14 @@ from twotower.data.batches import WindowBatch, WindowBatches
 from twotower.data.interactions import Interactions
 from twotower.data.negatives import NegativeSampler, expected_counts
 from twotower.nn.device import autocast
+from twotower.nn.distributed import ALONE, Peers, gather_rows, sum_over
 from twotower.nn.full_softmax import full_softmax_loss
 from twotower.nn.losses import scale_gradient
 from twotower.retrieval.hard_negatives import hard_negatives, log_draw_rate
 from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.joint_model import JointModel
 from twotower.retrieval.objectives import Objective, preference_loss, retrieval_loss, similarity_loss
+from twotower.retrieval.shares import Share
 from twotower.retrieval.user_net import UserInputs
 from twotower.types import Floats, Ids, Ragged, Times
 
@@ -63,6 +65,7 @@ class JointTask:
         validate: gives the figure that early stopping watches, or None where there is nothing to watch.
         optimizers: of the model's parameters.
         device: where to compute.
+        peers: processes among which every batch is shared; the loss is the sum of what they give.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class JointTask:
         validate: Callable[[], float | None],
         optimizers: list[torch.optim.Optimizer],
         device: torch.device,
+        peers: Peers = ALONE,
     ) -> None:
         self.module = model
         self.optimizers = optimizers
@@ -91,6 +95,7 @@ class JointTask:
         self._profile_rows = profile_rows
         self._raw_cosine = raw_cosine
         self._device = device
+        self._peers = peers
         self._n_items = events.n_items
         self._known: Ragged = events.by_user()
         self._item_counts = events.item_counts()
@@ -117,22 +122,25 @@ class JointTask:
             yield int(batch.mask.sum()), lambda batch=batch, rng=rng: self._loss(batch, rng)  # type: ignore[misc]
 
     def _loss(self, batch: WindowBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """The weighted sum of the objective's terms, and each term for the log."""
+        """The weighted sum of the objective's terms, and each term for the log: this process's share of them."""
         o = self._objective
+        share, windows = Share.of(batch, self._peers)
         with autocast(self._device):
-            catalogue = self._encode(np.arange(self._n_items)) if self._full else None
-            positions = self._positions(batch, catalogue)
+            catalogue = self._encode_together(np.arange(self._n_items)) if self._full else None
+            positions = self._positions(batch.take(windows), catalogue)
             terms: dict[str, tuple[float, Tensor]] = {}
             if o.retrieval_weight:
-                terms["retrieval"] = (o.retrieval_weight, self._retrieval(positions, batch, catalogue, rng))
+                terms["retrieval"] = (o.retrieval_weight, self._retrieval(positions, share, catalogue, rng))
             if o.preference_weight or o.similarity:
-                chosen = positions.take(self._some(len(positions), rng))
-                items, border = self._with_negatives(chosen, catalogue, rng)
+                ranked, own = share.some(self._some(len(share), rng))
+                chosen = positions.take(own)
+                items, border = self._with_negatives(chosen, ranked, catalogue, rng)
                 vectors = self._lookup(items, catalogue)
                 if o.preference_weight:
-                    terms["preference"] = (o.preference_weight, self._preference(chosen, items, vectors, border))
+                    preference = self._preference(chosen, items, vectors, border) * ranked.weight
+                    terms["preference"] = (o.preference_weight, preference)
                 if o.similarity:
-                    terms["similarity"] = (o.similarity_weight, self._similarity(chosen, items, vectors))
+                    terms["similarity"] = (o.similarity_weight, self._similarity(chosen, items, vectors, ranked.weight))
         loss = torch.stack([weight * term.float() for weight, term in terms.values()]).sum()
         return loss, {name: float(term.detach()) for name, (_, term) in terms.items()}
 
@@ -143,6 +151,10 @@ class JointTask:
 
     def _encode(self, items: Ids) -> Tensor:
         return self._model.encode_items(self._inputs, self._tensor(items))
+
+    def _encode_together(self, items: Ids) -> Tensor:
+        """Vectors of items that all processes need: each encodes a part of them."""
+        return gather_rows(self._peers, self._encode(self._peers.block(items)))
 
     def _lookup(self, items: Ids, catalogue: Tensor | None) -> Tensor:
         """Vectors of item ids of any shape: from the catalogue if it is encoded, else each distinct item once."""
@@ -173,27 +185,29 @@ class JointTask:
     # Terms
 
     def _retrieval(
-        self, positions: Positions, batch: WindowBatch, catalogue: Tensor | None, rng: np.random.Generator
+        self, positions: Positions, share: Share, catalogue: Tensor | None, rng: np.random.Generator
     ) -> Tensor:
-        """Softmax over the whole catalogue, or over the batch's positives mixed with uniform draws."""
+        """Softmax over the whole catalogue, or over the positives of the whole batch mixed with uniform draws."""
         temperature = self._objective.temperature
         if catalogue is not None:
-            return full_softmax_loss(positions.vectors, catalogue, self._tensor(positions.items), temperature)
+            target = self._tensor(positions.items)
+            return full_softmax_loss(positions.vectors, catalogue, target, temperature) * share.weight
         assert self._n_draws is not None
         drawn = rng.integers(0, self._n_items, self._n_draws)
-        candidates = np.unique(np.concatenate([positions.items, drawn]))
-        target = np.searchsorted(candidates, positions.items)
-        counts = expected_counts(self._item_counts, len(positions), self._n_draws)[candidates]
-        hits = np.zeros((len(batch.users), len(candidates)), bool)
-        hits[positions.windows, target] = True
-        cosine = positions.vectors @ self._encode(candidates).T
-        return retrieval_loss(
+        candidates = np.unique(np.concatenate([share.items, drawn]))
+        column = np.searchsorted(candidates, positions.items)
+        counts = expected_counts(self._item_counts, len(share), self._n_draws)[candidates]
+        hits = np.zeros((positions.windows[-1] + 1, len(candidates)), bool)
+        hits[positions.windows, column] = True
+        cosine = positions.vectors @ self._encode_together(candidates).T
+        loss = retrieval_loss(
             cosine,
-            self._tensor(target),
+            self._tensor(column),
             temperature=temperature,
             expected_count=self._tensor(counts),
             hits=self._tensor(hits)[self._tensor(positions.windows)],
         )
+        return loss * share.weight
 
     def _preference(self, chosen: Positions, items: Ids, vectors: Tensor, border: Tensor | None) -> Tensor:
         """RankNet's loss on each position's positive (column 0) against its negatives."""
@@ -218,15 +232,19 @@ class JointTask:
             self._inputs.profiles.take(self._tensor(chosen.profile_rows)),
         )
 
-    def _similarity(self, chosen: Positions, items: Ids, vectors: Tensor) -> Tensor:
+    def _similarity(self, chosen: Positions, items: Ids, vectors: Tensor, weight: float) -> Tensor:
         """The regulariser on the same pairs."""
         assert self._objective.similarity is not None
         cosine = (chosen.vectors[:, None] * vectors).sum(-1)
+        if self._objective.similarity == "affine":
+            return similarity_loss("affine", cosine, None) * weight
         raw = None
-        if self._raw_cosine is not None and self._objective.similarity == "raw":
+        if self._raw_cosine is not None:
             rows = np.repeat(chosen.profile_rows, items.shape[1])
             raw = self._tensor(self._raw_cosine(rows, items.ravel()).reshape(items.shape))
-        return similarity_loss(self._objective.similarity, cosine, raw)
+        # The root of the whole batch's mean is no mean of roots: all processes form it, and each counts a part of it.
+        loss = similarity_loss("raw", cosine, raw, mean=lambda part: sum_over(self._peers, part.mean() * weight))
+        return loss / self._peers.size
 
     # Negatives
 
@@ -236,17 +254,17 @@ class JointTask:
         return np.arange(n) if wanted is None or wanted >= n else np.sort(rng.choice(n, wanted, replace=False))
 
     def _with_negatives(
-        self, chosen: Positions, catalogue: Tensor | None, rng: np.random.Generator
+        self, chosen: Positions, share: Share, catalogue: Tensor | None, rng: np.random.Generator
     ) -> tuple[Ids, Tensor | None]:
         """The positive and its negatives [P, 1 + n], and the cosine from which an item is a hard one [P]."""
         columns, border = [chosen.items[:, None]], None
-        for kind, share in self._objective.shares().items():
+        for kind, n in self._objective.shares().items():
             if kind == "hard":
                 index, known = self._index if catalogue is None else catalogue, self._known.take(chosen.users)
                 drawn, border = hard_negatives(
-                    chosen.vectors, index, known, n=share, n_hard=self._objective.n_hard, rng=rng
+                    chosen.vectors, index, known, n=n, n_hard=self._objective.n_hard, rng=share.draws(rng)
                 )
                 columns.append(drawn)
             else:
-                columns.append(self._samplers[kind].draw(chosen.users, chosen.items, chosen.times, share, rng))
+                columns.append(self._samplers[kind].draw(share.users, share.items, share.times, n, rng)[share.rows])
         return np.concatenate(columns, axis=1), border
