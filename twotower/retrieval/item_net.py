@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twotower.nn.embeddings import FieldEmbeddings, mlp
-from twotower.nn.tensors import FeatureTensors
+from twotower.nn.packed import Features
 
 
 class ItemNet(nn.Module):
@@ -51,7 +51,7 @@ class ItemNet(nn.Module):
                 self.identities.weight[1:].normal_(std=dim**-0.5)
         self.unnamed = nn.Parameter(torch.full((dim,), dim**-0.5)) if self.project is None else None
 
-    def forward(self, features: FeatureTensors, identities: Tensor) -> Tensor:
+    def forward(self, features: Features, identities: Tensor) -> Tensor:
         """Features and identities [n] of n items to unit vectors [n, D]."""
         vectors = self.project(self.features(features)) if self.project is not None else self._unnamed(len(identities))
         if self.identities is not None:
