@@ -234,7 +234,8 @@ def _optimizers(model: JointModel, options: TrainOptions) -> list[torch.optim.Op
     """Adam for the towers and the deep part, FTRL (or Adam) for the wide part."""
     wide = [p for name, p in model.named_parameters() if name.startswith("rank_net.wide.")]
     deep = [p for name, p in model.named_parameters() if not name.startswith("rank_net.wide.")]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(deep, lr=options.lr)]
+    fused = True if model.user_net.history is None else None  # many small tables: one call for all, other rounding
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(deep, lr=options.lr, fused=fused)]
     if wide:
         kind = torch.optim.Adam if options.wide_optimizer == "adam" else FTRL
         optimizers.append(kind(wide, lr=options.wide_lr))

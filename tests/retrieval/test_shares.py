@@ -19,7 +19,9 @@ def batch_of(lengths: list[int]) -> WindowBatch:
     inside = np.arange(max(lengths)) < np.array(lengths)[:, None]
     targets = np.full(inside.shape, NO_ITEM)
     targets[inside] = np.arange(inside.sum())
-    return WindowBatch(np.arange(len(lengths)) + 100, targets, np.where(inside, targets * 10, 0))
+    return WindowBatch(
+        np.arange(len(lengths)) + 100, targets, np.where(inside, targets * 10, 0), np.where(inside, targets, 0)
+    )
 
 
 def shares_of(lengths: list[int], size: int) -> list[tuple[Share, np.ndarray]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from twotower.data.interactions import Interactions
 from twotower.errors import BadConfig
-from twotower.types import Bools, Floats, Ids, Times
+from twotower.types import Bools, Floats, Ids, Times, distinct
 
 WEEK = 7 * 24 * 3600
 MONDAY = 4 * 24 * 3600
@@ -33,7 +33,7 @@ class KnownPairs:
 
     def __init__(self, events: Interactions) -> None:
         n = events.n_items
-        self._keys = np.unique(events.pair_keys())
+        self._keys = distinct(events.pair_keys())
         self._n_items = n
         user = self._keys // n
         self._first = np.searchsorted(user, np.arange(events.n_users + 1))
@@ -105,9 +105,11 @@ class SameCategoryNegatives:
         self.category = category
         self._n_categories = int(category.max()) + 2  # codes may be -1 (missing)
         item: Ids = events.item.astype(np.int64)
-        pairs: Ids = np.unique(np.stack([self._group(item, events.time), item]), axis=1)
-        self._groups, first = np.unique(pairs[0], return_index=True)
-        self._items = pairs[1]
+        group = self._group(item, events.time)
+        base = int(group.min(initial=0))
+        pairs = distinct((group - base) * events.n_items + item)  # one sort of integers, by group, then item
+        self._groups, first = np.unique(pairs // events.n_items + base, return_index=True)
+        self._items = pairs % events.n_items
         self._bounds = np.append(first, len(self._items))
 
     def draw(self, users: Ids, positives: Ids, times: Times, n: int, rng: np.random.Generator) -> Ids:

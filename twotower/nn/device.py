@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -56,13 +57,17 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
     By default the gradient of `table[rows]` adds what threads bring in the order in which they come. On a GPU more
     operations are like that, and slow or missing in an ordered form: there nothing is changed or promised.
+    Torch would also fill every new tensor with NaN before it is written, thousands of times a step; that is left out.
     """
-    before = torch.are_deterministic_algorithms_enabled()
+    options: Any = torch.utils.deterministic
+    before, filled = torch.are_deterministic_algorithms_enabled(), options.fill_uninitialized_memory
     torch.use_deterministic_algorithms(before or device.type == "cpu")
+    options.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+        options.fill_uninitialized_memory = filled
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from twotower.nn.dropout import dropout as dropout_layer
+from twotower.nn.packed import Features, PackedFeatures
 from twotower.nn.sharded_tables import fill_table, local_rows, new_table
 from twotower.nn.tensors import FeatureTensors
 
@@ -44,9 +46,12 @@ class FieldEmbeddings(nn.Module):
         if self.block is not None:
             nn.init.xavier_uniform_(self.block.weight)
 
-    def forward(self, features: FeatureTensors) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Features of n rows to [n, width]."""
-        parts = [_embed(features, name, table) for name, table in zip(self.names, self.tables, strict=True)]
+        if isinstance(features, PackedFeatures):
+            parts = [features.embedded(list(self.tables))] if self.names else []
+        else:
+            parts = [_embed(features, name, table) for name, table in zip(self.names, self.tables, strict=True)]
         if self.block is not None:
             parts.append(self.block(features.continuous))
         return F.elu(torch.cat(parts, dim=1)) if parts else features.continuous
@@ -65,9 +70,11 @@ class LinearFields(nn.Module):
         for table in self.tables:
             nn.init.zeros_(table)
 
-    def forward(self, features: FeatureTensors) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Features of n rows to [n]."""
         total = features.continuous.new_zeros(len(features))
+        if isinstance(features, PackedFeatures):
+            return features.weighed(list(self.tables)) if self.names else total
         for name, table in zip(self.names, self.tables, strict=True):
             total = total + _embed(features, name, table)[:, 0]
         return total
@@ -93,5 +100,5 @@ def mlp(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
         nn.init.zeros_(linear.bias)
         layers.append(linear)
         if i < len(widths) - 2:
-            layers += [nn.ELU(), nn.Dropout(dropout)]
+            layers += [nn.ELU(), dropout_layer(dropout)]
     return nn.Sequential(*layers)

@@ -68,6 +68,8 @@ def affine_similarity(cosine: Tensor, label: Tensor) -> Tensor:
 
 def scale_gradient(values: Tensor, share: float) -> Tensor:
     """The same values, of whose gradient only a share flows back."""
+    if share == 1:
+        return values
     return values * share + values.detach() * (1 - share)
 
 

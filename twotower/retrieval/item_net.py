@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twotower.nn.embeddings import FieldEmbeddings, mlp
+from twotower.nn.packed import Features
 from twotower.nn.sharded_tables import RowShard, fill_table, local_rows, new_table
-from twotower.nn.tensors import FeatureTensors
 
 
 class ItemNet(nn.Module):
@@ -49,7 +49,7 @@ class ItemNet(nn.Module):
         self.identities = _identities(n_identities + 1, dim) if n_identities else None
         self.unnamed = nn.Parameter(torch.full((dim,), dim**-0.5)) if self.project is None else None
 
-    def forward(self, features: FeatureTensors, identities: Tensor) -> Tensor:
+    def forward(self, features: Features, identities: Tensor) -> Tensor:
         """Features and identities [n] of n items to unit vectors [n, D]."""
         vectors = self.project(self.features(features)) if self.project is not None else self._unnamed(len(identities))
         if self.identities is not None:

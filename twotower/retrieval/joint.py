@@ -1,7 +1,6 @@
 """`JointTask`: one training step of UserNet, ItemNet and RankNet together, term by term."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,39 +14,16 @@ from twotower.nn.device import autocast
 from twotower.nn.distributed import ALONE, Peers, gather_rows, sum_over
 from twotower.nn.full_softmax import full_softmax_loss
 from twotower.nn.losses import scale_gradient
+from twotower.nn.packed import Features
+from twotower.nn.sharded_tables import shards_of
 from twotower.retrieval.hard_negatives import hard_negatives, log_draw_rate
 from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.joint_model import JointModel
 from twotower.retrieval.objectives import Objective, preference_loss, retrieval_loss, similarity_loss
+from twotower.retrieval.positions import Candidates, Positions
 from twotower.retrieval.shares import Share
 from twotower.retrieval.user_net import UserInputs
 from twotower.types import Floats, Ids, Ragged, Times
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Positions:
-    """Training examples of a batch: at `times`, `users` (then known as `vectors`) chose `items`.
-
-    Shapes: users, items, times, windows, profile_rows [P]; vectors [P, D].
-    """
-
-    users: Ids
-    items: Ids
-    times: Times
-    windows: Ids
-    profile_rows: Ids
-    vectors: Tensor
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def take(self, rows: Ids) -> "Positions":
-        """Some of them."""
-        chosen = torch.as_tensor(rows, device=self.vectors.device)
-        return Positions(
-            self.users[rows], self.items[rows], self.times[rows], self.windows[rows],
-            self.profile_rows[rows], self.vectors[chosen],
-        )  # fmt: skip
 
 
 class JointTask:
@@ -88,11 +64,15 @@ class JointTask:
         self.optimizers = optimizers
         self.validate = validate
         self._model = model
-        self._inputs = inputs.to(device)
+        self._alone = model.user_net.history is None  # then every position is an example of its own
+        packs = (
+            self._alone and device.type == "cpu" and not shards_of(model)
+        )  # one product needs the whole of each table
+        self._inputs = inputs.packed() if packs else inputs.to(device)
         self._objective = objective
         self._batches = batches
         self._samplers = samplers
-        self._profile_rows = profile_rows
+        self._event_profiles = None if profile_rows is None else profile_rows(events.user.astype(np.int64), events.time)
         self._raw_cosine = raw_cosine
         self._device = device
         self._peers = peers
@@ -133,14 +113,14 @@ class JointTask:
                 terms["retrieval"] = (o.retrieval_weight, self._retrieval(positions, share, catalogue, rng))
             if o.preference_weight or o.similarity:
                 ranked, own = share.some(self._some(len(share), rng))
-                chosen = positions.take(own)
+                chosen = positions if len(own) == len(positions) else positions.take(own)
                 items, border = self._with_negatives(chosen, ranked, catalogue, rng)
-                vectors = self._lookup(items, catalogue)
+                candidates = self._candidates(items, catalogue)
                 if o.preference_weight:
-                    preference = self._preference(chosen, items, vectors, border) * ranked.weight
+                    preference = self._preference(chosen, candidates, border) * ranked.weight
                     terms["preference"] = (o.preference_weight, preference)
                 if o.similarity:
-                    terms["similarity"] = (o.similarity_weight, self._similarity(chosen, items, vectors, ranked.weight))
+                    terms["similarity"] = (o.similarity_weight, self._similarity(chosen, candidates, ranked.weight))
         loss = torch.stack([weight * term.float() for weight, term in terms.values()]).sum()
         return loss, {name: float(term.detach()) for name, (_, term) in terms.items()}
 
@@ -163,13 +143,37 @@ class JointTask:
         unique, where = np.unique(items, return_inverse=True)
         return F.embedding(self._tensor(where.reshape(items.shape)), self._encode(unique))
 
+    def _candidates(self, items: Ids, catalogue: Tensor | None) -> Candidates:
+        """As `_lookup`, with the features, each distinct item's taken once."""
+        unique, where = np.unique(items, return_inverse=True)
+        places, ids = self._tensor(where.reshape(items.shape)), self._tensor(unique)
+        features = self._inputs.items.take(ids)
+        if catalogue is not None:
+            return Candidates(items, F.embedding(self._tensor(items), catalogue), features, places)
+        vectors = self._model.item_net(features, self._inputs.identities[ids])
+        return Candidates(items, F.embedding(places, vectors), features, places)
+
     def _positions(self, batch: WindowBatch, catalogue: Tensor | None) -> Positions:
         """Encodes the users of a batch at all positions and keeps the real ones."""
         mask = batch.mask
         users = np.broadcast_to(batch.users[:, None], mask.shape)
+        windows = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)[mask]
         rows = np.zeros(mask.shape, np.int64)
-        if self._profile_rows is not None:
-            rows[mask] = self._profile_rows(users[mask], batch.times[mask])
+        if self._event_profiles is not None:
+            rows[mask] = self._event_profiles[batch.rows[mask]]
+        chosen = users[mask], batch.targets[mask], batch.times[mask], windows, rows[mask]
+        if not self._alone:
+            return Positions(*chosen, self._at_positions(batch, rows, catalogue)[self._tensor(mask)])
+        features = self._features(users[mask], rows[mask])
+        none = features[1].continuous.new_zeros(len(windows), 0, self._model.user_net.dim)
+        return Positions(*chosen, self._model.user_net(UserInputs(*features, None, none))[:, 0], features)
+
+    def _features(self, users: Ids, profile_rows: Ids) -> tuple[Features, Features]:
+        """Own features and profiles of P users. P rows each."""
+        return self._inputs.users.take(self._tensor(users)), self._inputs.profiles.take(self._tensor(profile_rows))
+
+    def _at_positions(self, batch: WindowBatch, rows: Ids, catalogue: Tensor | None) -> Tensor:
+        """The users of windows with the profiles `rows` [W, T] and what came before in the window. Shape [W, T, D]."""
         unique_rows, local = np.unique(rows, return_inverse=True)
         history = np.maximum(batch.targets[:, :-1], 0)  # what stands for padding is seen by padding only
         inputs = UserInputs(
@@ -178,9 +182,8 @@ class JointTask:
             self._tensor(local.reshape(rows.shape)),
             self._lookup(history, catalogue),
         )
-        vectors = self._model.user_net(inputs)[self._tensor(mask)]
-        windows = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)
-        return Positions(users[mask], batch.targets[mask], batch.times[mask], windows[mask], rows[mask], vectors)
+        vectors: Tensor = self._model.user_net(inputs)
+        return vectors
 
     # Terms
 
@@ -209,15 +212,15 @@ class JointTask:
         )
         return loss * share.weight
 
-    def _preference(self, chosen: Positions, items: Ids, vectors: Tensor, border: Tensor | None) -> Tensor:
+    def _preference(self, chosen: Positions, candidates: Candidates, border: Tensor | None) -> Tensor:
         """RankNet's loss on each position's positive (column 0) against its negatives."""
         o = self._objective
-        users, candidates = (scale_gradient(x, o.tower_share) for x in (chosen.vectors, vectors))
-        wide = self._model.wide_items(self._inputs, self._tensor(items)) + self._wide_users(chosen)[:, None]
-        logits = self._model.rank_net(users, candidates, wide).float()
+        users, items = (scale_gradient(x, o.tower_share) for x in (chosen.vectors, candidates.vectors))
+        wide = self._model.wide_shares(candidates.distinct)[candidates.where] + self._wide_users(chosen)[:, None]
+        logits = self._model.rank_net(users, items, wide).float()
         if o.preference == "softmax" and border is not None and set(o.negatives) == {"hard", "uniform"}:
             logits = logits - log_draw_rate(
-                (chosen.vectors[:, None] * vectors).sum(-1),
+                (chosen.vectors[:, None] * candidates.vectors).sum(-1),
                 border,
                 n_hard=o.n_hard,
                 drawn_hard=o.shares()["hard"],
@@ -227,15 +230,13 @@ class JointTask:
         return preference_loss(o.preference, logits[:, 0], logits[:, 1:])
 
     def _wide_users(self, chosen: Positions) -> Tensor:
-        return self._model.wide_users(
-            self._inputs.users.take(self._tensor(chosen.users)),
-            self._inputs.profiles.take(self._tensor(chosen.profile_rows)),
-        )
+        return self._model.wide_users(*(chosen.features or self._features(chosen.users, chosen.profile_rows)))
 
-    def _similarity(self, chosen: Positions, items: Ids, vectors: Tensor, weight: float) -> Tensor:
+    def _similarity(self, chosen: Positions, candidates: Candidates, weight: float) -> Tensor:
         """The regulariser on the same pairs."""
         assert self._objective.similarity is not None
-        cosine = (chosen.vectors[:, None] * vectors).sum(-1)
+        items = candidates.items
+        cosine = (chosen.vectors[:, None] * candidates.vectors).sum(-1)
         if self._objective.similarity == "affine":
             return similarity_loss("affine", cosine, None) * weight
         raw = None
