@@ -179,8 +179,10 @@ def test_the_size_of_batches_follows_the_data_unless_it_is_given():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"lr": 0.0}, {"batch_size": 0}, {"schedule": "cosine"}, {"wide_optimizer": "sgd"}]
-)
+    "wrong",
+    [{"epochs": 0}, {"lr": 0.0}, {"batch_size": 0}, {"schedule": "cosine"}, {"wide_optimizer": "sgd"},
+     {"shard_tables_from": 0}],
+)  # fmt: skip
 def test_training_options_that_make_no_sense_are_refused(wrong):
     with pytest.raises(BadConfig, match="train"):
         TrainOptions(**wrong)

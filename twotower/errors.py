@@ -39,6 +39,10 @@ class TrainingDiverged(TwoTowerError, ArithmeticError):
     """A loss or gradient became NaN or infinite; the text names step, value and remedy."""
 
 
+class PeerLost(TwoTowerError, RuntimeError):
+    """One of several training processes ended or does not answer; the others end too."""
+
+
 class BundleError(TwoTowerError):
     """A run directory is absent, incomplete, damaged or of a foreign version."""
 

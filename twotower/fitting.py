@@ -17,7 +17,9 @@ from twotower.data.tables import Categories
 from twotower.features.cosine import RawCosine
 from twotower.metrics.ranking import average_precision
 from twotower.nn.device import pick_device
+from twotower.nn.distributed import ALONE, Peers
 from twotower.nn.ftrl import FTRL
+from twotower.nn.sharded_tables import join_tables, sharding
 from twotower.nn.training import Progress, Trainer
 from twotower.ranking.rank_net import RankNet, WidePart
 from twotower.ranking.ranker import RankNetRanker
@@ -63,6 +65,7 @@ class Fitting:
         *,
         progress: bool,
         on_validation: Callable[[float], None] | None = None,
+        peers: Peers = ALONE,
     ) -> Fitted:
         """Learns from `split.train`.
 
@@ -72,6 +75,7 @@ class Fitting:
             workspace: directory for checkpoints and logs; None: neither.
             progress: show a bar.
             on_validation: told the figure of every epoch that is watched.
+            peers: the processes that fit together; sharded tables are whole again in the leader's networks only.
         """
         o = self.training
         device = pick_device(o.device)
@@ -79,7 +83,8 @@ class Fitting:
         features = TowerFeatures.fit(split.dataset, split.train, self.features, self.towers.identity_min_count)
         inputs, profiles = features.training_inputs(split.dataset, split.train)
         torch.manual_seed(o.seed)
-        model = build_model(self.towers, self.objective, inputs).to(device)
+        with sharding(peers, o.shard_tables_from):
+            model = build_model(self.towers, self.objective, inputs).to(device)
         task = JointTask(
             model=model,
             inputs=inputs,
@@ -92,8 +97,11 @@ class Fitting:
             validate=_telling(self._examiner(split.dataset, features, model, examined, device), on_validation),
             optimizers=_optimizers(model, o),
             device=device,
+            peers=peers,
         )
-        return Fitted(model, features, self._trainer(workspace, progress=progress).fit(task))
+        done = self._trainer(workspace, peers, progress=progress).fit(task)
+        join_tables(model)
+        return Fitted(model, features, done)
 
     def _batches(self, events: Interactions) -> WindowBatches:
         """Windows as long as UserNet reads; without a history to read, every event is an example of its own."""
@@ -104,7 +112,7 @@ class Fitting:
             seed=self.training.seed,
         )
 
-    def _trainer(self, workspace: Path | None, *, progress: bool) -> Trainer:
+    def _trainer(self, workspace: Path | None, peers: Peers, *, progress: bool) -> Trainer:
         o = self.training
         return Trainer(
             epochs=o.epochs,
@@ -114,8 +122,9 @@ class Fitting:
             schedule=o.schedule,
             checkpoint=workspace / "checkpoints" if workspace else None,
             checkpoint_seconds=o.checkpoint_seconds,
-            log_dir=workspace / "logs" if workspace else None,
+            log_dir=workspace / "logs" if workspace and peers.leads else None,
             progress=progress,
+            peers=peers,
         )
 
     def _examiner(
@@ -225,7 +234,8 @@ def _optimizers(model: JointModel, options: TrainOptions) -> list[torch.optim.Op
     """Adam for the towers and the deep part, FTRL (or Adam) for the wide part."""
     wide = [p for name, p in model.named_parameters() if name.startswith("rank_net.wide.")]
     deep = [p for name, p in model.named_parameters() if not name.startswith("rank_net.wide.")]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(deep, lr=options.lr)]
+    fused = True if model.user_net.history is None else None  # many small tables: one call for all, other rounding
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(deep, lr=options.lr, fused=fused)]
     if wide:
         kind = torch.optim.Adam if options.wide_optimizer == "adam" else FTRL
         optimizers.append(kind(wide, lr=options.wide_lr))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,15 +11,25 @@ from twotower.errors import BadConfig, BadInput
 from twotower.filters import all_of
 from twotower.protocols import Ranker
 from twotower.retrieval.retriever import Retriever
-from twotower.topk import not_excluded, rescore, top_k_of_shared
-from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, TopK
+from twotower.topk import not_excluded, rescore, top_k, top_k_of_shared
+from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
 How = Literal["known user", "from the given history", "popular items"]
 """Which way a query is answered."""
 Stage = Callable[[Queries, int], TopK]
 SEEN = "seen before"
 _BLOCK_QUERIES = 1024
-_GOLD_PAIRS = 1 << 20
+_GOLD_PAIRS = 1 << 25
+"""Scores of a gold standard held at once: 128 MiB."""
+
+
+@runtime_checkable
+class EveryItemRanker(Protocol):
+    """A ranker that has a fast way to score the same items for every query."""
+
+    def scores_everywhere(self, queries: Queries, items: Ids) -> Floats:
+        """Scores [B, len(items)]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,17 +151,27 @@ class TwoStageRecommender:
 
     def _rank_everything(self, queries: Queries, k: int) -> TopK:
         """The ranker's k best of all allowed items, part of the catalogue by part. Shape [B, k]."""
-        vectors = self.retriever.encoder.user_vectors(queries)
         n, usable = self.retriever.n_items, self.retriever.available(self.allowed)
         items = np.arange(n) if usable is None else np.flatnonzero(usable)
+        score = (
+            self.ranker.scores_everywhere if isinstance(self.ranker, EveryItemRanker) else self._scores_of_candidates
+        )
         best = TopK.nothing(len(queries), k)
-        n_parts = -(-len(items) * len(queries) // _GOLD_PAIRS)
+        n_parts = min(len(items), -(-len(items) * len(queries) // _GOLD_PAIRS))
         for part in np.array_split(items, n_parts) if n_parts else ():
-            allowed = np.zeros(n, np.bool_)
-            allowed[part] = True
-            every = self.retriever.scan(vectors, queries.exclusions, len(part), allowed)
-            best = _merged(best, self._rank(queries, every), k)
+            found = top_k(score(queries, part), k, _places(queries.exclusions, part))
+            named = TopK(np.where(found.items == NO_ITEM, NO_ITEM, part[found.items]), found.scores)
+            best = _merged(best, named, k)
         return best
+
+    def _scores_of_candidates(self, queries: Queries, items: Ids) -> Floats:
+        """The scores that a ranker gives to the same items for every query. Shape [B, len(items)]."""
+        assert self.ranker is not None
+        every = TopK(np.tile(items, (len(queries), 1)), np.zeros((len(queries), len(items)), np.float32))
+        ranked = self.ranker.rank(queries, every)
+        scores = np.empty(every.scores.shape, np.float32)
+        np.put_along_axis(scores, np.searchsorted(items, ranked.items), ranked.scores, axis=1)
+        return scores
 
     def _candidates(self, queries: Queries, k: int, *, unfiltered: bool = False) -> TopK:
         """First stage of every query, popular items for those of which nothing is known. Shape [B, C]."""
@@ -236,6 +256,13 @@ def _by_way(queries: Queries, k: int, known: Stage, unknown: Stage) -> TopK:
             found = stage(queries.take(rows), k)
             answer.items[rows], answer.scores[rows] = found.items, found.scores
     return answer
+
+
+def _places(exclusions: Ragged, items: Ids) -> Ragged:
+    """Where excluded items stand among rising item ids; those that are not among them are left out. B rows."""
+    place = np.minimum(np.searchsorted(items, exclusions.values), len(items) - 1)
+    inside = items[place] == exclusions.values
+    return Ragged.from_lengths(place[inside], np.bincount(exclusions.row_ids()[inside], minlength=len(exclusions)))
 
 
 def _merged(a: TopK, b: TopK, k: int) -> TopK:

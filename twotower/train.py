@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from twotower.data.dataset import Dataset
     from twotower.data.split import Split
+    from twotower.nn.distributed import Peers
     from twotower.two_tower import TwoTower
 
 USAGE = """usage: python -m twotower.train [KEY=VALUE ...]
@@ -33,6 +34,8 @@ command is typed again.
                      {protocol}
   run=NAME           name of the run; default: the data set's
   train.epochs=30 train.lr=0.001 model.dim=64 train.device=auto|cpu|cuda train.seed=0 …
+  torchrun --nproc-per-node=2 -m twotower.train …
+                     the same with several processes, each on its share of every batch
   --multirun         several values: objective=single,joint train.seed=0,1 (give run=… with them)
 
 All settings: conf/train.yaml and the folders beside it; `--cfg job` prints the chosen ones."""
@@ -41,15 +44,26 @@ All settings: conf/train.yaml and the folders beside it; `--cfg job` prints the 
 _GROUPS = ("data", "objective", "model", "protocol")
 
 
-def train(config: "DictConfig") -> Bundle:
-    """Runs the whole command for a composed configuration and returns the published run."""
+def train(config: "DictConfig", peers: "Peers | None" = None) -> Bundle | None:
+    """Runs the whole command for a composed configuration.
+
+    Args:
+        config: composed from `conf/train.yaml`.
+        peers: processes that run this together; without them this one trains alone.
+
+    Returns:
+        The published run, or None in a process that does not lead.
+    """
+    from twotower.nn.distributed import ALONE
     from twotower.prepared import load_prepared, make_split
     from twotower.two_tower import TwoTower
 
+    peers = peers or ALONE
     settings: dict[str, Any] = plain(config)
     data = settings["data"]
     started = perf_counter()
-    dataset = load_prepared(data, Path(settings["prepared"]))
+    with peers.leader_first():  # it may download
+        dataset = load_prepared(data, Path(settings["prepared"]))
     split = make_split(settings, dataset)
     model = TwoTower(
         towers=instantiate(settings["model"]),
@@ -57,11 +71,16 @@ def train(config: "DictConfig") -> Bundle:
         objective=instantiate(settings["objective"]),
         training=instantiate(settings["train"]),
     )
-    print(_facts(dataset, split))
-    work = _resumable(workspace(settings["runs_dir"], settings["run"]), settings)
+    with peers.leader_first():
+        work = workspace(settings["runs_dir"], settings["run"])
+        if peers.leads:
+            print(_facts(dataset, split) + (f"; {peers.size} processes" if peers.size > 1 else ""))
+            _resumable(work, settings)
     trained = perf_counter()
-    model.fit(split, workspace=work, progress=settings["progress"])
+    model.fit(split, workspace=work, progress=settings["progress"], peers=peers)
     seconds = perf_counter() - trained
+    if not peers.leads:
+        return None
     print(_outcome(model, seconds))
     bundle = publish(
         settings["runs_dir"],
@@ -79,8 +98,8 @@ def train(config: "DictConfig") -> Bundle:
     return bundle
 
 
-def _resumable(work: Path, settings: dict[str, Any]) -> Path:
-    """The run's workspace; one left by a training with other settings is refused, unless `resume=false`.
+def _resumable(work: Path, settings: dict[str, Any]) -> None:
+    """Marks the run's workspace; one left by a training with other settings is refused, unless `resume=false`.
 
     Raises:
         BundleError: a killed training of this run had other settings.
@@ -100,7 +119,6 @@ def _resumable(work: Path, settings: dict[str, Any]) -> Path:
     if (work / "checkpoints").exists():
         print(f"going on from the checkpoint in {work}")
     mark.write_text(identity)
-    return work
 
 
 def _write(folder: Path, settings: dict[str, Any], split: "Split", model: "TwoTower") -> None:
@@ -147,18 +165,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = {group: ", ".join(f.stem for f in group_files(group)) for group in _GROUPS}
         print(USAGE.format(**names))
         return 0
-    return run_command(lambda: _with_hydra(arguments))
+    return run_command(lambda: _together(arguments))
 
 
-def _with_hydra(arguments: list[str]) -> None:
+def _together(arguments: list[str]) -> None:
+    """With the processes that `torchrun` started, if it did."""
+    from twotower.nn.distributed import process_group
+
+    with process_group() as peers:
+        _with_hydra(arguments, peers)
+
+
+def _with_hydra(arguments: list[str], peers: "Peers") -> None:
     """Hydra composes the configuration, so that its own options such as --multirun and --cfg work."""
     import hydra
 
     failures: list[TwoTowerError] = []
 
     def job(config: "DictConfig") -> None:
+        if failures and peers.size > 1:
+            return  # the others may stand elsewhere in the run that failed; they end when this process does
         try:
-            train(config)
+            train(config, peers)
         except TwoTowerError as error:  # Hydra would print a traceback
             failures.append(error)
 

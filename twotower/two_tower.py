@@ -16,6 +16,7 @@ from twotower.errors import NotFitted
 from twotower.features.encoded import EncodedTable
 from twotower.fitting import Fitting, build_model, new_ranker, two_stages
 from twotower.nn.device import keep_freed_memory, pick_device, set_threads
+from twotower.nn.distributed import ALONE, Peers
 from twotower.nn.training import Progress
 from twotower.ranking.ranker import RankNetRanker
 from twotower.recommender import TwoStageRecommender
@@ -63,27 +64,34 @@ class TwoTower:
         self._encoder: TowerEncoder | None = None
         self._fitted_features: TowerFeatures | None = None
 
-    def fit(self, split: Split, *, workspace: Path | None = None, progress: bool = False) -> Self:
+    def fit(self, split: Split, *, workspace: Path | None = None, progress: bool = False, peers: Peers = ALONE) -> Self:
         """Learns from `split.train`, stops early by `split.validation`, then stands ready for `split.test`'s moment.
 
         Args:
             split: what to learn from.
             workspace: directory for checkpoints and TensorBoard logs; a killed fit goes on from there. None: neither.
             progress: show a progress bar.
+            peers: processes that call this together, each with the same arguments and a share of every batch; see
+                `nn.distributed.process_group`.
 
         Returns:
-            The fitted estimator: histories, profiles and catalogue as of `split.test`.
+            The fitted estimator: histories, profiles and catalogue as of `split.test`. Of several processes only the
+            leader's is fitted; the others know how it went.
         """
         set_threads(self.training.threads)
         keep_freed_memory()
         fitting = Fitting(self.towers, self.features, self.objective, self.training)
-        fitted = fitting.run(split, split.validation, workspace, progress=progress, on_validation=self.on_validation)
+        fitted = fitting.run(
+            split, split.validation, workspace, progress=progress, on_validation=self.on_validation, peers=peers
+        )
         self.progress = [fitted.progress]
         if self.training.refit:
             again = replace(self.training, epochs=fitted.progress.best_epoch + 1, patience=None)
             inside = workspace / "refit" if workspace else None
-            fitted = replace(fitting, training=again).run(split.refit(), None, inside, progress=progress)
+            fitted = replace(fitting, training=again).run(split.refit(), None, inside, progress=progress, peers=peers)
             self.progress.append(fitted.progress)
+        if not peers.leads:
+            return self
         self._fitted_features = fitted.features
         inputs = fitted.features.serving_inputs(split.dataset, split.test.history, split.test.at)
         self._encoder = self._new_encoder(fitted.model, inputs, None)

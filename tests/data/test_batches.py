@@ -56,6 +56,16 @@ def test_a_window_is_a_run_of_consecutive_events_of_one_user(counts, window, bat
 
 
 @given(counts, sizes, sizes)
+def test_rows_name_the_events(counts, window, batch_size):
+    events = events_of(counts)
+    for batch in WindowBatches(events, window=window, batch_size=batch_size, seed=0).epoch(1):
+        inside = batch.rows[batch.mask]
+        np.testing.assert_array_equal(events.item[inside], batch.targets[batch.mask])
+        np.testing.assert_array_equal(events.time[inside], batch.times[batch.mask])
+        assert (batch.rows[~batch.mask] == 0).all()
+
+
+@given(counts, sizes, sizes)
 def test_a_batch_holds_the_wanted_events_give_or_take_a_window(counts, window, batch_size):
     batches = WindowBatches(events_of(counts), window=window, batch_size=batch_size, seed=1)
     held = [int(batch.mask.sum()) for batch in batches.epoch(0)]

@@ -201,7 +201,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path, mo
     with pytest.raises(Killed):
         trainer(checkpoint=tmp_path).fit(Line(kill_at=(1, 0)))
     with monkeypatch.context() as patch:
-        patch.setattr("twotower.nn.training.save_file", torn)
+        patch.setattr("twotower.nn.checkpoints.save_file", torn)
         with pytest.raises(Killed):
             trainer(checkpoint=tmp_path).fit(Line())
     unkilled, resumed = Line(), Line()

@@ -40,7 +40,7 @@ def test_widths_are_those_of_the_reference(dim, first):
 
 def test_dropout_is_on_the_second_layer():
     kinds = [type(layer).__name__ for layer in scorer(dropout=0.5).rest]
-    assert kinds == ["Linear", "ELU", "Dropout", "Linear"]
+    assert kinds == ["Linear", "ELU", "FairDropout", "Linear"]
 
 
 @pytest.mark.parametrize("interactions", [True, False])

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from twotower.errors import BadConfig
 from twotower.ranking import ranker as module
+from twotower.ranking.rank_net import RankNet, WidePart
 from twotower.ranking.ranker import RankNetRanker
 from twotower.types import NO_ITEM, Queries, Ragged, TopK
 
@@ -105,3 +107,18 @@ def test_equal_scores_are_ordered_by_item(towers):
     items = np.array([[4, 2, 7]] * B)
     ranked = RankNetRanker(Same(), towers, torch.zeros(N)).rank(QUERIES, TopK(items, np.zeros((B, 3), np.float32)))
     assert ranked.items[0].tolist() == [2, 4, 7]
+
+
+def test_every_item_gets_the_logit_that_it_gets_as_a_candidate(towers, wide_items):
+    net = RankNet(dim=DIM, wide=WidePart(static_sizes={}, profile_sizes={}, item_sizes={})).eval()
+    torch.nn.init.normal_(net.deep.weight)
+    ranker, items = RankNetRanker(net, towers, wide_items), np.array([1, 4, 5, 8])
+    every = TopK(np.tile(items, (B, 1)), np.zeros((B, 4), np.float32))
+    np.testing.assert_allclose(
+        ranker.scores_everywhere(QUERIES, items), ranker.scores(QUERIES, every), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_scorer_that_is_no_rank_net_cannot_score_every_item(towers, wide_items):
+    with pytest.raises(BadConfig, match="not a Dot"):
+        RankNetRanker(Dot(), towers, wide_items).scores_everywhere(QUERIES, np.arange(N))

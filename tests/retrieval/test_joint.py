@@ -9,7 +9,9 @@ from twotower.config import group_files, instantiate
 from twotower.data.negatives import expected_counts
 from twotower.errors import BadConfig
 from twotower.retrieval import joint, joint_model
+from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.objectives import Objective
+from twotower.retrieval.user_net import UserInputs
 
 REFERENCE = {"preference": "bce", "negatives": ("same_category",), "n_negatives": 1, "similarity_weight": 0.5}
 """What the three objectives of the reference system share."""
@@ -274,6 +276,42 @@ def test_a_tower_without_history_trains_on_single_events(bench):
     loss, _, seen = bench(Objective(**REFERENCE), towers={"history": None}).first_step()
     assert loss.isfinite()
     assert seen["user_net"][1].shape[1] == 1
+
+
+@pytest.mark.parametrize("rank_positions", [None, 20])
+def test_packed_features_give_the_loss_and_the_gradients_of_one_embedding_per_field(bench, rank_positions):
+    objective = Objective(**REFERENCE, similarity="affine", retrieval_weight=0.3, rank_positions=rank_positions)
+    found = []
+    for inputs_of in (TowerInputs.packed, lambda inputs: inputs.to(torch.device("cpu"))):
+        built = bench(objective, towers={"history": None, "identities": False})
+        for table in built.model.rank_net.wide.parameters():
+            table.data.normal_()
+        built.task._inputs = inputs_of(built.inputs)
+        loss, parts, seen = built.first_step()
+        loss.backward()
+        gradients = {n: p.grad for n, p in built.model.named_parameters() if p.grad is not None}
+        found.append((parts, seen["rank_net"][1], gradients))
+    (parts, logits, gradients), (plain_parts, plain_logits, plain_gradients) = found
+    assert parts == pytest.approx(plain_parts, rel=1e-5)
+    torch.testing.assert_close(logits, plain_logits, rtol=1e-4, atol=1e-5)
+    assert gradients.keys() == plain_gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, plain_gradients[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_without_history_each_example_has_the_profile_of_its_own_moment(bench):
+    built = bench(Objective(**REFERENCE, similarity="raw"), towers={"history": None})
+    asked = []
+    built.task._raw_cosine = lambda rows, items: asked.append(rows) or np.zeros(len(rows), np.float32)
+    _, _, seen = built.first_step()
+    batch = next(built.batches.epoch(0))
+    rows = built.profiles.rows(batch.users, batch.times[:, 0])
+    np.testing.assert_array_equal(asked[0], np.repeat(rows, 2))
+    inputs = built.inputs.to(torch.device("cpu"))
+    static, profiles = inputs.users.take(torch.tensor(batch.users)), inputs.profiles.take(torch.tensor(rows))
+    alone = torch.zeros(len(rows), 0, built.towers.dim)
+    expected = built.model.user_net(UserInputs(static, profiles, torch.arange(len(rows))[:, None], alone))
+    torch.testing.assert_close(seen["user_net"][1], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_data_without_any_feature_trains(bench, two_tastes_bare):

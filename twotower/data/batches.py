@@ -18,17 +18,26 @@ class WindowBatch:
         users: internal user ids. Shape [W].
         targets: internal item ids, oldest first, padded on the right with `NO_ITEM`. Shape [W, T].
         times: times of the targets, 0 where padded. Shape [W, T].
+        rows: numbers of the targets' events, 0 where padded. Shape [W, T].
     """
 
     users: Ids
     targets: Ids
     times: Times
+    rows: Ids
 
     @property
     def mask(self) -> Bools:
         """True where a position is a training example. Shape [W, T]."""
         inside: Bools = self.targets != NO_ITEM
         return inside
+
+    def take(self, windows: Ids) -> "WindowBatch":
+        """Some of the windows, padded as all of them are."""
+        return WindowBatch(self.users[windows], self.targets[windows], self.times[windows], self.rows[windows])
+
+
+_Epoch = tuple[Ids, Ids, list[Ids]]
 
 
 class WindowBatches:
@@ -51,21 +60,30 @@ class WindowBatches:
         self.batch_size = batch_size
         self.seed = seed
         self._position = np.arange(len(events)) - events.offsets[:-1][events.user]
+        self._newest: tuple[int, _Epoch] | None = None
 
     def epoch(self, number: int, start: int = 0) -> Iterator[WindowBatch]:
         """The batches of one epoch, from batch `start` on."""
-        rng = np.random.default_rng((self.seed, number))
-        starts, lengths = self._cut(rng)
-        for windows in self._pack(rng, lengths)[start:]:
+        starts, lengths, packs = self._windows(number)
+        for windows in packs[start:]:
             yield self._batch(starts[windows], lengths[windows])
 
     def n_batches(self, number: int) -> int:
         """How many batches `epoch(number)` gives."""
-        rng = np.random.default_rng((self.seed, number))
-        return len(self._pack(rng, self._cut(rng)[1]))
+        return len(self._windows(number)[2])
+
+    def _windows(self, number: int) -> "_Epoch":
+        """First events and lengths of an epoch's windows, and the windows of each batch; the newest epoch is kept."""
+        if self._newest is None or self._newest[0] != number:
+            rng = np.random.default_rng((self.seed, number))
+            starts, lengths = self._cut(rng)
+            self._newest = number, (starts, lengths, self._pack(rng, lengths))
+        return self._newest[1]
 
     def _cut(self, rng: np.random.Generator) -> tuple[Ids, Ids]:
         """First event and length of every window."""
+        if self.window == 1:
+            return np.arange(len(self.events)), np.ones(len(self.events), np.int64)
         shift = rng.integers(0, self.window, self.events.n_users)
         chunk = (self._position + shift[self.events.user]) // self.window
         key = self.events.user.astype(np.int64) * (1 + int(chunk.max())) + chunk
@@ -75,7 +93,7 @@ class WindowBatches:
     def _pack(self, rng: np.random.Generator, lengths: Ids) -> list[Ids]:
         """Window numbers of each batch: equal-length neighbours share a batch, ties and batches in random order."""
         shuffled = rng.permutation(len(lengths))
-        by_length = shuffled[np.argsort(lengths[shuffled], kind="stable")]
+        by_length = shuffled if self.window == 1 else shuffled[np.argsort(lengths[shuffled], kind="stable")]
         batch = (np.cumsum(lengths[by_length]) - 1) // self.batch_size
         batches = np.split(by_length, np.flatnonzero(np.diff(batch)) + 1)
         return [batches[i] for i in rng.permutation(len(batches))]
@@ -85,6 +103,5 @@ class WindowBatches:
         inside = columns < lengths[:, None]
         rows = np.where(inside, starts[:, None] + columns, 0)
         targets = np.where(inside, self.events.item[rows], NO_ITEM).astype(np.int64)
-        return WindowBatch(
-            self.events.user[starts].astype(np.int64), targets, np.where(inside, self.events.time[rows], 0)
-        )
+        times = np.where(inside, self.events.time[rows], 0)
+        return WindowBatch(self.events.user[starts].astype(np.int64), targets, times, rows)

@@ -7,7 +7,7 @@ import numpy as np
 
 from twotower.data.interactions import Interactions
 from twotower.errors import BadInput
-from twotower.types import Ids, Times
+from twotower.types import Ids, Times, distinct
 
 DAY = 86_400
 """Seconds."""
@@ -75,7 +75,7 @@ def refresh_windows(
     width = int(as_of.max()) - base + 1
     if events.n_users * width >= 2**62:
         raise BadInput(f"events lie between {base} and {as_of.max()} s: too far apart; are the times in seconds?")
-    keys = np.unique((user * width + as_of - base)[as_of > base])
+    keys = distinct((user * width + as_of - base)[as_of > base])
     user, since = np.divmod(keys, width)
     event_keys = events.user * np.int64(width) + (events.time - base)
     oldest = np.zeros_like(since) if window is None else np.maximum(since - window, 0)

@@ -57,7 +57,7 @@ class Features:
     @classmethod
     def joined(cls, parts: Sequence["Features"], n_rows: int) -> "Features":
         """All features of each row; every part keeps codes of its own."""
-        blocks = [sparse.csr_array((n_rows, 0), dtype=np.float32), *(part.matrix() for part in parts)]
+        blocks: Any = [sparse.csr_array((n_rows, 0), dtype=np.float32), *(part.matrix() for part in parts)]
         joined = sparse.hstack(blocks, format="csr")
         return cls(Bags(Ragged(joined.indices, joined.indptr.astype(np.int64)), joined.data), joined.shape[1])
 

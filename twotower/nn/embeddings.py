@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from twotower.nn.dropout import dropout as dropout_layer
+from twotower.nn.packed import Features, PackedFeatures
+from twotower.nn.sharded_tables import fill_table, local_rows, new_table
 from twotower.nn.tensors import FeatureTensors
 
 
@@ -34,16 +37,21 @@ class FieldEmbeddings(nn.Module):
     def __init__(self, sizes: Mapping[str, int], n_continuous: int) -> None:
         super().__init__()
         self.names = tuple(sizes)
-        self.tables = nn.ParameterList(nn.Parameter(torch.empty(n, field_dim(n))) for n in sizes.values())
+        self.tables = nn.ParameterList(new_table(n, field_dim(n)) for n in sizes.values())
         self.block = nn.Linear(n_continuous, n_continuous) if n_continuous else None
         self.width = sum(field_dim(n) for n in sizes.values()) + n_continuous
-        for parameter in self.parameters():
-            if parameter.ndim == 2:
-                nn.init.xavier_uniform_(parameter)
+        for n, table in zip(sizes.values(), self.tables, strict=True):
+            bound = math.sqrt(3) * math.sqrt(2 / (n + field_dim(n)))  # Xavier's, rounded as torch rounds it
+            fill_table(table, lambda part, bound=bound: part.uniform_(-bound, bound))  # type: ignore[misc]
+        if self.block is not None:
+            nn.init.xavier_uniform_(self.block.weight)
 
-    def forward(self, features: FeatureTensors) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Features of n rows to [n, width]."""
-        parts = [_embed(features, name, table) for name, table in zip(self.names, self.tables, strict=True)]
+        if isinstance(features, PackedFeatures):
+            parts = [features.embedded(list(self.tables))] if self.names else []
+        else:
+            parts = [_embed(features, name, table) for name, table in zip(self.names, self.tables, strict=True)]
         if self.block is not None:
             parts.append(self.block(features.continuous))
         return F.elu(torch.cat(parts, dim=1)) if parts else features.continuous
@@ -58,11 +66,15 @@ class LinearFields(nn.Module):
     def __init__(self, sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.names = tuple(sizes)
-        self.tables = nn.ParameterList(nn.Parameter(torch.zeros(n, 1)) for n in sizes.values())
+        self.tables = nn.ParameterList(new_table(n, 1) for n in sizes.values())
+        for table in self.tables:
+            nn.init.zeros_(table)
 
-    def forward(self, features: FeatureTensors) -> Tensor:
+    def forward(self, features: Features) -> Tensor:
         """Features of n rows to [n]."""
         total = features.continuous.new_zeros(len(features))
+        if isinstance(features, PackedFeatures):
+            return features.weighed(list(self.tables)) if self.names else total
         for name, table in zip(self.names, self.tables, strict=True):
             total = total + _embed(features, name, table)[:, 0]
         return total
@@ -72,9 +84,10 @@ def _embed(features: FeatureTensors, name: str, table: Tensor) -> Tensor:
     """Embedding of one field, [n, width of the field]."""
     codes = features.codes[name]
     if isinstance(codes, Tensor):
-        return F.embedding(codes, table)
+        return F.embedding(*local_rows(table, codes))
+    ids, rows = local_rows(table, codes.codes)
     return F.embedding_bag(
-        codes.codes, table, codes.offsets, mode="sum", per_sample_weights=codes.weights, include_last_offset=True
+        ids, rows, codes.offsets, mode="sum", per_sample_weights=codes.weights, include_last_offset=True
     )
 
 
@@ -87,5 +100,5 @@ def mlp(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
         nn.init.zeros_(linear.bias)
         layers.append(linear)
         if i < len(widths) - 2:
-            layers += [nn.ELU(), nn.Dropout(dropout)]
+            layers += [nn.ELU(), dropout_layer(dropout)]
     return nn.Sequential(*layers)

@@ -41,18 +41,27 @@ class FTRL(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if moved:
+                self._update_all(moved, group)
         return loss
 
-    def _update(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weight]
-        if not state:
-            # z starts so that the first weight is the given one, not zero (the paper starts from zero).
-            state["z"] = -weight * (group["beta"] / group["lr"] + group["l2"])
-            state["n"] = torch.zeros_like(weight)
-        z, n = state["z"], state["n"]
+    def _update_all(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Updates many small tables as one vector: coordinates do not know of each other."""
+        for weight in parameters:
+            if not self.state[weight]:
+                # z starts so that the first weight is the given one, not zero (the paper starts from zero).
+                z = -weight * (group["beta"] / group["lr"] + group["l2"])
+                self.state[weight] = {"z": z, "n": torch.zeros_like(weight)}
+        moved = [parameters, *([self.state[weight][name] for weight in parameters] for name in ("z", "n"))]
+        flat = [_joined(tensors) for tensors in moved]
+        self._update(flat[0], _joined([w.grad for w in parameters if w.grad is not None]), flat[1], flat[2], group)
+        for tensors, updated in zip(moved, flat, strict=True):
+            parts = torch.split(updated, [t.numel() for t in tensors])
+            torch._foreach_copy_(tensors, [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])
+
+    def _update(self, weight: Tensor, gradient: Tensor, z: Tensor, n: Tensor, group: dict[str, Any]) -> None:
+        """Algorithm 1 on every coordinate, in place."""
         grown = n + gradient.square()
         sigma = (grown.sqrt() - n.sqrt()) / group["lr"]
         z.add_(gradient - sigma * weight)
@@ -60,3 +69,7 @@ class FTRL(torch.optim.Optimizer):
         rate = (group["beta"] + n.sqrt()) / group["lr"] + group["l2"]
         shrunk = (z.abs() - group["l1"]).clamp_min(0)
         weight.copy_(-z.sign() * shrunk / rate)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([t.flatten() for t in tensors])

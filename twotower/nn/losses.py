@@ -3,6 +3,8 @@
 Letters: P training positions, C candidates of a softmax, n negatives of a position.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -41,14 +43,15 @@ def ranknet_loss(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive[:, None]).mean()
 
 
-def raw_similarity(cosine: Tensor, raw_cosine: Tensor) -> Tensor:
+def raw_similarity(cosine: Tensor, raw_cosine: Tensor, mean: Callable[[Tensor], Tensor] = torch.mean) -> Tensor:
     """Root of the mean squared gap between the towers' cosines [P] and the raw vectors' cosines [P].
 
-    Keeps in the embedding what was alike before it. The gradient at a gap of exactly 0 is 0, not NaN.
+    Keeps in the embedding what was alike before it. The gradient at a gap of exactly 0 is 0, not NaN. Processes that
+    share a batch give a `mean` that runs over all of it.
 
     Source: Kurovski (2017), the second term of objective `multi_cos`.
     """
-    square = (cosine - raw_cosine).square().mean()
+    square = mean((cosine - raw_cosine).square())
     return torch.where(square > 0, square.clamp_min(1e-12).sqrt(), square)
 
 
@@ -65,6 +68,8 @@ def affine_similarity(cosine: Tensor, label: Tensor) -> Tensor:
 
 def scale_gradient(values: Tensor, share: float) -> Tensor:
     """The same values, of whose gradient only a share flows back."""
+    if share == 1:
+        return values
     return values * share + values.detach() * (1 - share)
 
 

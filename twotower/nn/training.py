@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,14 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from twotower.errors import BundleError, TrainingDiverged
+from twotower.nn.checkpoints import MAIN, flat_states, load_flat_states, open_checkpoint, owners, save_checkpoint
 from twotower.nn.device import repeatable
+from twotower.nn.distributed import ALONE, Peers
+from twotower.nn.sharded_tables import RowShard, clip_gradients, shards_of, whole_tensors
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -37,7 +38,10 @@ class Task(Protocol):
         ...
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Callable[[], tuple[Tensor, dict[str, float]]]]]:
-        """Batches of an epoch from number `start` on: their number of examples, and a function that gives the loss."""
+        """Batches of an epoch from number `start` on: their number of examples, and a function that gives the loss.
+
+        Of several processes each gives its share: the loss of the batch is the sum of what they give.
+        """
         ...
 
     def n_batches(self, epoch: int) -> int:
@@ -76,6 +80,10 @@ class Trainer:
     Every step seeds torch by (seed, epoch, batch), so a run that was killed and resumed draws what the run that was not
     killed draws; on a CPU, with the same number of threads, it ends with the same weights.
 
+    Several processes do the same steps with the same weights, each on its share of every batch: losses and gradients
+    are added up. torch's DistributedDataParallel is not used: it averages gradients, which is wrong for unequal shares,
+    and wants one call of one module a step, where a step here calls parts of three networks.
+
     Args:
         epochs: most epochs.
         seed: of initial weights (the caller's), dropout and negatives.
@@ -86,6 +94,7 @@ class Trainer:
         log_dir: directory for TensorBoard; None writes no log.
         progress: show a bar.
         schedule: learning rates fall linearly to zero over `epochs` ("linear") or stay ("constant").
+        peers: the processes that train together; the leader alone validates, logs and decides.
     """
 
     def __init__(
@@ -100,6 +109,7 @@ class Trainer:
         log_dir: Path | None = None,
         progress: bool = True,
         schedule: str = "constant",
+        peers: Peers = ALONE,
     ) -> None:
         self.epochs = epochs
         self.seed = seed
@@ -110,10 +120,12 @@ class Trainer:
         self.log_dir = log_dir
         self.progress = progress
         self.schedule = schedule
+        self.peers = peers
 
     def fit(self, task: Task) -> Progress:
         """Trains until done, or goes on from the newest checkpoint."""
         run = _Run(self, task)
+        self.peers.check_same("weights or batches", [*whole_tensors(task.module), np.array([task.n_batches(0)])])
         run.resume()
         with repeatable(next(task.module.parameters()).device):
             while not run.finished():
@@ -128,6 +140,9 @@ class _Run:
     def __init__(self, trainer: Trainer, task: Task) -> None:
         self.trainer = trainer
         self.task = task
+        self.peers = trainer.peers
+        self.shards = shards_of(task.module)
+        self.owner = owners(self.shards, task.optimizers)
         self.at = Progress()
         self.best_weights: dict[str, Tensor] = {}
         self.kept: Mapping[str, Tensor] = {}
@@ -150,8 +165,7 @@ class _Run:
         losses = self._steps(began, seconds_before)
         self.at.seconds = seconds_before + time.monotonic() - began
         self.task.module.eval()
-        with torch.inference_mode():
-            figure = self.task.validate()
+        figure = self._validate()
         watched = {} if figure is None else {"validation": figure}
         self.at.history.append({"epoch": self.at.epoch, **watched, "seconds": self.at.seconds, **losses})
         figure = float(self.at.epoch) if figure is None else figure
@@ -172,7 +186,7 @@ class _Run:
             leave=False,
             dynamic_ncols=True,
             mininterval=0.1 if sys.stderr.isatty() else 10,  # a log file wants few lines
-            disable=not self.trainer.progress,
+            disable=not (self.trainer.progress and self.peers.leads),
         )
         with bar:
             for examples, step in self.task.batches(self.at.epoch, first):
@@ -184,30 +198,45 @@ class _Run:
                 elapsed, loss = time.monotonic() - began, self.at.sums["loss"] / self.at.batch
                 bar.set_postfix_str(f"loss {loss:.4f}, {seen / elapsed:,.0f} events/s", refresh=False)
                 bar.update()
-                if self.trainer.checkpoint and time.monotonic() - self.saved_at > self.trainer.checkpoint_seconds:
+                if self.trainer.checkpoint and self._due():
                     self.at.seconds = seconds_before + elapsed
                     self.save()
         return {name: value / self.at.batch for name, value in self.at.sums.items()}
 
+    def _due(self) -> bool:
+        """Whether a checkpoint is due; where every process writes a part of it, by the leader's clock."""
+        due = time.monotonic() - self.saved_at > self.trainer.checkpoint_seconds
+        return bool(self.peers.from_leader(due)) if self.shards else due
+
+    @torch.inference_mode()
+    def _validate(self) -> float | None:
+        """The leader's figure; sharded tables must be asked by all processes, so all of them work it out then."""
+        figure = self.task.validate() if self.peers.leads or self.shards else None
+        return self.peers.from_leader(figure)
+
     def _step(self, step: Callable[[], tuple[Tensor, dict[str, float]]]) -> dict[str, float]:
         """One update; a loss or gradient that is not finite stops training with the weights still sound."""
         where = f"epoch {self.at.epoch + 1}, batch {self.at.batch + 1}"
-        torch.manual_seed(hash((self.trainer.seed, self.at.epoch, self.at.batch)) & 0x7FFFFFFF)
+        own = () if self.peers.leads else (self.peers.rank,)  # or all processes would drop the same units
+        torch.manual_seed(hash((self.trainer.seed, self.at.epoch, self.at.batch, *own)) & 0x7FFFFFFF)
         self.task.module.train()
         for optimizer in self.task.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss, parts = step()
-        value = float(loss.detach())
+        loss, own_parts = step()
+        parts = self.peers.sums({"loss": float(loss.detach()), **own_parts})
+        value = parts["loss"]
         if not math.isfinite(value):
             raise TrainingDiverged(f"the loss became {value} at {where} ({parts}); lower train.lr or check the input")
         loss.backward()  # type: ignore[no-untyped-call]
+        whole = (p for p in self.task.module.parameters() if not isinstance(p, RowShard))
+        self.peers.add_up_all([p.grad for p in whole if p.grad is not None])
         if self.trainer.clip is not None:
-            norm = float(nn.utils.clip_grad_norm_(self.task.module.parameters(), self.trainer.clip))
+            norm = clip_gradients(self.task.module, self.peers, self.trainer.clip)
             if not math.isfinite(norm):
                 raise TrainingDiverged(f"the gradient's norm became {norm} at {where}; lower train.lr")
         for optimizer in self.task.optimizers:
             optimizer.step()
-        return {"loss": value, **parts}
+        return parts
 
     def _set_rates(self, batches: int) -> None:
         if self.trainer.schedule == "constant":
@@ -228,39 +257,29 @@ class _Run:
     def save(self) -> None:
         """Writes a checkpoint beside the old one and exchanges them."""
         self.saved_at = time.monotonic()
-        directory = self.trainer.checkpoint
-        if directory is None:
+        if self.trainer.checkpoint is None or not (self.peers.leads or self.shards):
             return
-        directory.mkdir(parents=True, exist_ok=True)
-        state = {f"module/{n}": t for n, t in self.task.module.state_dict().items()}
-        state |= {f"best/{n}": t for n, t in self.best_weights.items()} | {
-            f"epoch/{n}": t for n, t in self.kept.items()
-        }
-        for i, optimizer in enumerate(self.task.optimizers):
-            state |= {f"optimizer/{i}/{n}": t for n, t in _flat_state(optimizer).items()}
+        parts = {"module": self.task.module.state_dict(), "best": self.best_weights, "epoch": self.kept}
+        state = {f"{part}/{n}": t for part, tensors in parts.items() for n, t in tensors.items()}
         facts = {"progress": json.dumps(asdict(self.at))}
-        beside = directory / "checkpoint.safetensors.new"
-        save_file({n: t.detach().cpu().contiguous().clone() for n, t in state.items()}, beside, metadata=facts)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        beside.replace(directory / "checkpoint.safetensors")
+        save_checkpoint(
+            self.trainer.checkpoint, state | flat_states(self.task.optimizers), facts, self.owner, self.peers
+        )
 
     def resume(self) -> None:
         """Takes up the checkpoint, if there is one."""
-        if self.trainer.checkpoint is None:
+        directory = self.trainer.checkpoint
+        saved = open_checkpoint(directory) if directory is not None else None
+        if directory is None or saved is None:
             return
-        path = self.trainer.checkpoint / "checkpoint.safetensors"
-        if not path.exists():
-            return
-        state = load_file(path)
         try:
-            self.task.module.load_state_dict(_part(state, "module/"))
+            self.task.module.load_state_dict(saved.part("module/", self.owner))
         except RuntimeError as error:
+            path = directory / MAIN
             raise BundleError(f"{path} is of a run with other options; delete it or use another run name") from error
-        self.best_weights, self.kept = _part(state, "best/"), _part(state, "epoch/")
-        for i, optimizer in enumerate(self.task.optimizers):
-            _load_flat_state(optimizer, _part(state, f"optimizer/{i}/"))
-        self.at = Progress(**json.loads(_metadata(path)["progress"]))
+        self.best_weights, self.kept = saved.part("best/", self.owner), saved.part("epoch/", self.owner)
+        load_flat_states(self.task.optimizers, saved, self.owner)
+        self.at = Progress(**json.loads(saved.facts["progress"]))
 
     def _log(self) -> None:
         if self.trainer.log_dir is None:
@@ -273,28 +292,3 @@ class _Run:
             if name != "epoch":
                 self.writer.add_scalar(name, value, int(self.at.history[-1]["epoch"]))
         self.writer.flush()
-
-
-def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
-
-
-def _flat_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state as named tensors, parameter number first."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{number}/{name}": torch.as_tensor(value) for number, kept in state.items() for name, value in kept.items()
-    }
-
-
-def _load_flat_state(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in flat.items():
-        number, name = key.split("/", 1)
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

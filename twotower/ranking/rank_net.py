@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twotower.nn.embeddings import LinearFields, mlp
-from twotower.nn.tensors import FeatureTensors
+from twotower.nn.packed import Features
 
 
 class WidePart(nn.Module):
@@ -28,12 +28,12 @@ class WidePart(nn.Module):
         self.profile = LinearFields(profile_sizes)
         self.item = LinearFields(item_sizes)
 
-    def users(self, static: FeatureTensors, profiles: FeatureTensors) -> Tensor:
+    def users(self, static: Features, profiles: Features) -> Tensor:
         """The users' share of the sum; both tables have P rows. Shape [P]."""
         shares: Tensor = self.static(static) + self.profile(profiles)
         return shares
 
-    def items(self, items: FeatureTensors) -> Tensor:
+    def items(self, items: Features) -> Tensor:
         """The items' share of the sum. Shape [n]."""
         shares: Tensor = self.item(items)
         return shares

@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from twotower.errors import BadConfig
+from twotower.ranking.every_item import EveryItem
+from twotower.ranking.rank_net import RankNet
 from twotower.topk import rescore
-from twotower.types import Floats, Queries, TopK
+from twotower.types import Floats, Ids, Queries, TopK
 
 PAIRS = 1 << 18
 """Query-item pairs scored at once: about 250 MB of activations at dim 64."""
@@ -89,6 +92,21 @@ class RankNetRanker:
             logits = self.rank_net(states.vectors[rows], vectors[None], states.wide[rows, None] + wide)
             blocks.append(logits.float().cpu().numpy())
         return np.concatenate(blocks)
+
+    @torch.inference_mode()
+    def scores_everywhere(self, queries: Queries, items: Ids) -> Floats:
+        """RankNet's logits of the same items for every query; equal to `scores` up to rounding. Shape [B, len(items)].
+
+        Raises:
+            BadConfig: the scorer is no `RankNet`.
+        """
+        if not isinstance(self.rank_net, RankNet):
+            raise BadConfig(f"scores of every item need a RankNet, not a {type(self.rank_net).__name__}")
+        rows = torch.as_tensor(items, device=self.wide_items.device)
+        states = self.encoder.encode(queries)
+        every = EveryItem(self.rank_net, self.encoder.items[rows], self.wide_items[rows])
+        logits: Floats = every.scores(states.vectors, states.wide).float().cpu().numpy()
+        return logits
 
     def _block(self, states: States, rows: np.ndarray, candidates: TopK) -> Floats:
         device = states.vectors.device

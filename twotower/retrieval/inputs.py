@@ -7,6 +7,7 @@ import torch
 
 from twotower.data.interactions import Interactions
 from twotower.features.encoded import Bags, Codes, EncodedTable
+from twotower.nn.packed import PackedTable
 from twotower.nn.tensors import FeatureTensors
 from twotower.types import Ids, Ragged
 
@@ -36,6 +37,15 @@ class TowerInputs:
             torch.as_tensor(self.identities, device=device),
         )
 
+    def packed(self) -> "DeviceInputs":
+        """As `to` the CPU, in the form that trains fastest there; what is added up differs from `to` by rounding."""
+        return DeviceInputs(
+            PackedTable.of(self.users),
+            PackedTable.of(self.profiles),
+            PackedTable.of(self.items),
+            torch.as_tensor(self.identities),
+        )
+
     def user_rows(self, users: Ids) -> Ids:
         """Rows of `users`, unknown users at the last one."""
         return np.where(users < 0, len(self.users) - 1, users)
@@ -45,9 +55,9 @@ class TowerInputs:
 class DeviceInputs:
     """`TowerInputs` as tensors."""
 
-    users: FeatureTensors
-    profiles: FeatureTensors
-    items: FeatureTensors
+    users: FeatureTensors | PackedTable
+    profiles: FeatureTensors | PackedTable
+    items: FeatureTensors | PackedTable
     identities: torch.Tensor
 
 

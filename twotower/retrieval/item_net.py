@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twotower.nn.embeddings import FieldEmbeddings, mlp
-from twotower.nn.tensors import FeatureTensors
+from twotower.nn.packed import Features
+from twotower.nn.sharded_tables import RowShard, fill_table, local_rows, new_table
 
 
 class ItemNet(nn.Module):
@@ -45,17 +46,14 @@ class ItemNet(nn.Module):
         self.identity_dropout = identity_dropout
         self.features = FieldEmbeddings(sizes, n_continuous)
         self.project = mlp([self.features.width, *hidden, dim], dropout) if self.features.width else None
-        self.identities = nn.Embedding(n_identities + 1, dim, padding_idx=0) if n_identities else None
-        if self.identities is not None:
-            with torch.no_grad():
-                self.identities.weight[1:].normal_(std=dim**-0.5)
+        self.identities = _identities(n_identities + 1, dim) if n_identities else None
         self.unnamed = nn.Parameter(torch.full((dim,), dim**-0.5)) if self.project is None else None
 
-    def forward(self, features: FeatureTensors, identities: Tensor) -> Tensor:
+    def forward(self, features: Features, identities: Tensor) -> Tensor:
         """Features and identities [n] of n items to unit vectors [n, D]."""
         vectors = self.project(self.features(features)) if self.project is not None else self._unnamed(len(identities))
         if self.identities is not None:
-            vectors = vectors + self.identities(self._some(identities))
+            vectors = vectors + _named(self.identities, self._some(identities))
         return F.normalize(vectors, dim=-1)
 
     def _unnamed(self, n: int) -> Tensor:
@@ -68,3 +66,23 @@ class ItemNet(nn.Module):
             return identities
         kept = torch.rand(identities.shape, device=identities.device) >= self.identity_dropout
         return identities * kept
+
+
+def _identities(n_rows: int, dim: int) -> nn.Embedding:
+    """A vector for each identity, drawn at random; none for number 0."""
+    table = nn.Embedding(n_rows, dim, padding_idx=0, device="meta")  # numbers only: its weight may be too large here
+    table.weight = new_table(n_rows, dim)
+    fill_table(table.weight, Tensor.normal_)  # what torch draws for any embedding; seeds mean the same weights as ever
+    fill_table(table.weight, lambda part: part.normal_(std=dim**-0.5), first=1)
+    if not isinstance(table.weight, RowShard) or table.weight.peers.leads:
+        with torch.no_grad():
+            table.weight[0] = 0.0
+    return table
+
+
+def _named(table: nn.Embedding, identities: Tensor) -> Tensor:
+    """Vectors of identities [n]; number 0 has none and learns none. Shape [n, D]."""
+    if not isinstance(table.weight, RowShard):
+        vectors: Tensor = table(identities)
+        return vectors
+    return F.embedding(*local_rows(table.weight, identities)) * (identities > 0)[:, None]

@@ -1,7 +1,6 @@
 """`JointTask`: one training step of UserNet, ItemNet and RankNet together, term by term."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,40 +11,19 @@ from twotower.data.batches import WindowBatch, WindowBatches
 from twotower.data.interactions import Interactions
 from twotower.data.negatives import NegativeSampler, expected_counts
 from twotower.nn.device import autocast
+from twotower.nn.distributed import ALONE, Peers, gather_rows, sum_over
 from twotower.nn.full_softmax import full_softmax_loss
 from twotower.nn.losses import scale_gradient
+from twotower.nn.packed import Features
+from twotower.nn.sharded_tables import shards_of
 from twotower.retrieval.hard_negatives import hard_negatives, log_draw_rate
 from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.joint_model import JointModel
 from twotower.retrieval.objectives import Objective, preference_loss, retrieval_loss, similarity_loss
+from twotower.retrieval.positions import Candidates, Positions
+from twotower.retrieval.shares import Share
 from twotower.retrieval.user_net import UserInputs
 from twotower.types import Floats, Ids, Ragged, Times
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Positions:
-    """Training examples of a batch: at `times`, `users` (then known as `vectors`) chose `items`.
-
-    Shapes: users, items, times, windows, profile_rows [P]; vectors [P, D].
-    """
-
-    users: Ids
-    items: Ids
-    times: Times
-    windows: Ids
-    profile_rows: Ids
-    vectors: Tensor
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def take(self, rows: Ids) -> "Positions":
-        """Some of them."""
-        chosen = torch.as_tensor(rows, device=self.vectors.device)
-        return Positions(
-            self.users[rows], self.items[rows], self.times[rows], self.windows[rows],
-            self.profile_rows[rows], self.vectors[chosen],
-        )  # fmt: skip
 
 
 class JointTask:
@@ -63,6 +41,7 @@ class JointTask:
         validate: gives the figure that early stopping watches, or None where there is nothing to watch.
         optimizers: of the model's parameters.
         device: where to compute.
+        peers: processes among which every batch is shared; the loss is the sum of what they give.
     """
 
     def __init__(
@@ -79,18 +58,24 @@ class JointTask:
         validate: Callable[[], float | None],
         optimizers: list[torch.optim.Optimizer],
         device: torch.device,
+        peers: Peers = ALONE,
     ) -> None:
         self.module = model
         self.optimizers = optimizers
         self.validate = validate
         self._model = model
-        self._inputs = inputs.to(device)
+        self._alone = model.user_net.history is None  # then every position is an example of its own
+        packs = (
+            self._alone and device.type == "cpu" and not shards_of(model)
+        )  # one product needs the whole of each table
+        self._inputs = inputs.packed() if packs else inputs.to(device)
         self._objective = objective
         self._batches = batches
         self._samplers = samplers
-        self._profile_rows = profile_rows
+        self._event_profiles = None if profile_rows is None else profile_rows(events.user.astype(np.int64), events.time)
         self._raw_cosine = raw_cosine
         self._device = device
+        self._peers = peers
         self._n_items = events.n_items
         self._known: Ragged = events.by_user()
         self._item_counts = events.item_counts()
@@ -117,22 +102,25 @@ class JointTask:
             yield int(batch.mask.sum()), lambda batch=batch, rng=rng: self._loss(batch, rng)  # type: ignore[misc]
 
     def _loss(self, batch: WindowBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """The weighted sum of the objective's terms, and each term for the log."""
+        """The weighted sum of the objective's terms, and each term for the log: this process's share of them."""
         o = self._objective
+        share, windows = Share.of(batch, self._peers)
         with autocast(self._device):
-            catalogue = self._encode(np.arange(self._n_items)) if self._full else None
-            positions = self._positions(batch, catalogue)
+            catalogue = self._encode_together(np.arange(self._n_items)) if self._full else None
+            positions = self._positions(batch.take(windows), catalogue)
             terms: dict[str, tuple[float, Tensor]] = {}
             if o.retrieval_weight:
-                terms["retrieval"] = (o.retrieval_weight, self._retrieval(positions, batch, catalogue, rng))
+                terms["retrieval"] = (o.retrieval_weight, self._retrieval(positions, share, catalogue, rng))
             if o.preference_weight or o.similarity:
-                chosen = positions.take(self._some(len(positions), rng))
-                items, border = self._with_negatives(chosen, catalogue, rng)
-                vectors = self._lookup(items, catalogue)
+                ranked, own = share.some(self._some(len(share), rng))
+                chosen = positions if len(own) == len(positions) else positions.take(own)
+                items, border = self._with_negatives(chosen, ranked, catalogue, rng)
+                candidates = self._candidates(items, catalogue)
                 if o.preference_weight:
-                    terms["preference"] = (o.preference_weight, self._preference(chosen, items, vectors, border))
+                    preference = self._preference(chosen, candidates, border) * ranked.weight
+                    terms["preference"] = (o.preference_weight, preference)
                 if o.similarity:
-                    terms["similarity"] = (o.similarity_weight, self._similarity(chosen, items, vectors))
+                    terms["similarity"] = (o.similarity_weight, self._similarity(chosen, candidates, ranked.weight))
         loss = torch.stack([weight * term.float() for weight, term in terms.values()]).sum()
         return loss, {name: float(term.detach()) for name, (_, term) in terms.items()}
 
@@ -144,6 +132,10 @@ class JointTask:
     def _encode(self, items: Ids) -> Tensor:
         return self._model.encode_items(self._inputs, self._tensor(items))
 
+    def _encode_together(self, items: Ids) -> Tensor:
+        """Vectors of items that all processes need: each encodes a part of them."""
+        return gather_rows(self._peers, self._encode(self._peers.block(items)))
+
     def _lookup(self, items: Ids, catalogue: Tensor | None) -> Tensor:
         """Vectors of item ids of any shape: from the catalogue if it is encoded, else each distinct item once."""
         if catalogue is not None:
@@ -151,13 +143,37 @@ class JointTask:
         unique, where = np.unique(items, return_inverse=True)
         return F.embedding(self._tensor(where.reshape(items.shape)), self._encode(unique))
 
+    def _candidates(self, items: Ids, catalogue: Tensor | None) -> Candidates:
+        """As `_lookup`, with the features, each distinct item's taken once."""
+        unique, where = np.unique(items, return_inverse=True)
+        places, ids = self._tensor(where.reshape(items.shape)), self._tensor(unique)
+        features = self._inputs.items.take(ids)
+        if catalogue is not None:
+            return Candidates(items, F.embedding(self._tensor(items), catalogue), features, places)
+        vectors = self._model.item_net(features, self._inputs.identities[ids])
+        return Candidates(items, F.embedding(places, vectors), features, places)
+
     def _positions(self, batch: WindowBatch, catalogue: Tensor | None) -> Positions:
         """Encodes the users of a batch at all positions and keeps the real ones."""
         mask = batch.mask
         users = np.broadcast_to(batch.users[:, None], mask.shape)
+        windows = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)[mask]
         rows = np.zeros(mask.shape, np.int64)
-        if self._profile_rows is not None:
-            rows[mask] = self._profile_rows(users[mask], batch.times[mask])
+        if self._event_profiles is not None:
+            rows[mask] = self._event_profiles[batch.rows[mask]]
+        chosen = users[mask], batch.targets[mask], batch.times[mask], windows, rows[mask]
+        if not self._alone:
+            return Positions(*chosen, self._at_positions(batch, rows, catalogue)[self._tensor(mask)])
+        features = self._features(users[mask], rows[mask])
+        none = features[1].continuous.new_zeros(len(windows), 0, self._model.user_net.dim)
+        return Positions(*chosen, self._model.user_net(UserInputs(*features, None, none))[:, 0], features)
+
+    def _features(self, users: Ids, profile_rows: Ids) -> tuple[Features, Features]:
+        """Own features and profiles of P users. P rows each."""
+        return self._inputs.users.take(self._tensor(users)), self._inputs.profiles.take(self._tensor(profile_rows))
+
+    def _at_positions(self, batch: WindowBatch, rows: Ids, catalogue: Tensor | None) -> Tensor:
+        """The users of windows with the profiles `rows` [W, T] and what came before in the window. Shape [W, T, D]."""
         unique_rows, local = np.unique(rows, return_inverse=True)
         history = np.maximum(batch.targets[:, :-1], 0)  # what stands for padding is seen by padding only
         inputs = UserInputs(
@@ -166,44 +182,45 @@ class JointTask:
             self._tensor(local.reshape(rows.shape)),
             self._lookup(history, catalogue),
         )
-        vectors = self._model.user_net(inputs)[self._tensor(mask)]
-        windows = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)
-        return Positions(users[mask], batch.targets[mask], batch.times[mask], windows[mask], rows[mask], vectors)
+        vectors: Tensor = self._model.user_net(inputs)
+        return vectors
 
     # Terms
 
     def _retrieval(
-        self, positions: Positions, batch: WindowBatch, catalogue: Tensor | None, rng: np.random.Generator
+        self, positions: Positions, share: Share, catalogue: Tensor | None, rng: np.random.Generator
     ) -> Tensor:
-        """Softmax over the whole catalogue, or over the batch's positives mixed with uniform draws."""
+        """Softmax over the whole catalogue, or over the positives of the whole batch mixed with uniform draws."""
         temperature = self._objective.temperature
         if catalogue is not None:
-            return full_softmax_loss(positions.vectors, catalogue, self._tensor(positions.items), temperature)
+            target = self._tensor(positions.items)
+            return full_softmax_loss(positions.vectors, catalogue, target, temperature) * share.weight
         assert self._n_draws is not None
         drawn = rng.integers(0, self._n_items, self._n_draws)
-        candidates = np.unique(np.concatenate([positions.items, drawn]))
-        target = np.searchsorted(candidates, positions.items)
-        counts = expected_counts(self._item_counts, len(positions), self._n_draws)[candidates]
-        hits = np.zeros((len(batch.users), len(candidates)), bool)
-        hits[positions.windows, target] = True
-        cosine = positions.vectors @ self._encode(candidates).T
-        return retrieval_loss(
+        candidates = np.unique(np.concatenate([share.items, drawn]))
+        column = np.searchsorted(candidates, positions.items)
+        counts = expected_counts(self._item_counts, len(share), self._n_draws)[candidates]
+        hits = np.zeros((positions.windows[-1] + 1, len(candidates)), bool)
+        hits[positions.windows, column] = True
+        cosine = positions.vectors @ self._encode_together(candidates).T
+        loss = retrieval_loss(
             cosine,
-            self._tensor(target),
+            self._tensor(column),
             temperature=temperature,
             expected_count=self._tensor(counts),
             hits=self._tensor(hits)[self._tensor(positions.windows)],
         )
+        return loss * share.weight
 
-    def _preference(self, chosen: Positions, items: Ids, vectors: Tensor, border: Tensor | None) -> Tensor:
+    def _preference(self, chosen: Positions, candidates: Candidates, border: Tensor | None) -> Tensor:
         """RankNet's loss on each position's positive (column 0) against its negatives."""
         o = self._objective
-        users, candidates = (scale_gradient(x, o.tower_share) for x in (chosen.vectors, vectors))
-        wide = self._model.wide_items(self._inputs, self._tensor(items)) + self._wide_users(chosen)[:, None]
-        logits = self._model.rank_net(users, candidates, wide).float()
+        users, items = (scale_gradient(x, o.tower_share) for x in (chosen.vectors, candidates.vectors))
+        wide = self._model.wide_shares(candidates.distinct)[candidates.where] + self._wide_users(chosen)[:, None]
+        logits = self._model.rank_net(users, items, wide).float()
         if o.preference == "softmax" and border is not None and set(o.negatives) == {"hard", "uniform"}:
             logits = logits - log_draw_rate(
-                (chosen.vectors[:, None] * vectors).sum(-1),
+                (chosen.vectors[:, None] * candidates.vectors).sum(-1),
                 border,
                 n_hard=o.n_hard,
                 drawn_hard=o.shares()["hard"],
@@ -213,20 +230,22 @@ class JointTask:
         return preference_loss(o.preference, logits[:, 0], logits[:, 1:])
 
     def _wide_users(self, chosen: Positions) -> Tensor:
-        return self._model.wide_users(
-            self._inputs.users.take(self._tensor(chosen.users)),
-            self._inputs.profiles.take(self._tensor(chosen.profile_rows)),
-        )
+        return self._model.wide_users(*(chosen.features or self._features(chosen.users, chosen.profile_rows)))
 
-    def _similarity(self, chosen: Positions, items: Ids, vectors: Tensor) -> Tensor:
+    def _similarity(self, chosen: Positions, candidates: Candidates, weight: float) -> Tensor:
         """The regulariser on the same pairs."""
         assert self._objective.similarity is not None
-        cosine = (chosen.vectors[:, None] * vectors).sum(-1)
+        items = candidates.items
+        cosine = (chosen.vectors[:, None] * candidates.vectors).sum(-1)
+        if self._objective.similarity == "affine":
+            return similarity_loss("affine", cosine, None) * weight
         raw = None
-        if self._raw_cosine is not None and self._objective.similarity == "raw":
+        if self._raw_cosine is not None:
             rows = np.repeat(chosen.profile_rows, items.shape[1])
             raw = self._tensor(self._raw_cosine(rows, items.ravel()).reshape(items.shape))
-        return similarity_loss(self._objective.similarity, cosine, raw)
+        # The root of the whole batch's mean is no mean of roots: all processes form it, and each counts a part of it.
+        loss = similarity_loss("raw", cosine, raw, mean=lambda part: sum_over(self._peers, part.mean() * weight))
+        return loss / self._peers.size
 
     # Negatives
 
@@ -236,17 +255,17 @@ class JointTask:
         return np.arange(n) if wanted is None or wanted >= n else np.sort(rng.choice(n, wanted, replace=False))
 
     def _with_negatives(
-        self, chosen: Positions, catalogue: Tensor | None, rng: np.random.Generator
+        self, chosen: Positions, share: Share, catalogue: Tensor | None, rng: np.random.Generator
     ) -> tuple[Ids, Tensor | None]:
         """The positive and its negatives [P, 1 + n], and the cosine from which an item is a hard one [P]."""
         columns, border = [chosen.items[:, None]], None
-        for kind, share in self._objective.shares().items():
+        for kind, n in self._objective.shares().items():
             if kind == "hard":
                 index, known = self._index if catalogue is None else catalogue, self._known.take(chosen.users)
                 drawn, border = hard_negatives(
-                    chosen.vectors, index, known, n=share, n_hard=self._objective.n_hard, rng=rng
+                    chosen.vectors, index, known, n=n, n_hard=self._objective.n_hard, rng=share.draws(rng)
                 )
                 columns.append(drawn)
             else:
-                columns.append(self._samplers[kind].draw(chosen.users, chosen.items, chosen.times, share, rng))
+                columns.append(self._samplers[kind].draw(share.users, share.items, share.times, n, rng)[share.rows])
         return np.concatenate(columns, axis=1), border

@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from twotower.nn.tensors import FeatureTensors
+from twotower.nn.packed import Features
 from twotower.retrieval.inputs import DeviceInputs
 from twotower.retrieval.item_net import ItemNet
 from twotower.retrieval.user_net import UserNet
@@ -54,10 +54,14 @@ class JointModel(nn.Module):
     def wide_items(self, inputs: DeviceInputs, ids: Tensor) -> Tensor:
         """The wide part's share of each item id, any shape."""
         unique, where = torch.unique(ids, return_inverse=True)
-        shares: Tensor = self.rank_net.wide.items(inputs.items.take(unique))  # type: ignore[operator, union-attr]
-        return shares[where]
+        return self.wide_shares(inputs.items.take(unique))[where]
 
-    def wide_users(self, static: FeatureTensors, profiles: FeatureTensors) -> Tensor:
+    def wide_shares(self, items: Features) -> Tensor:
+        """The wide part's share of each of n items. Shape [n]."""
+        shares: Tensor = self.rank_net.wide.items(items)  # type: ignore[operator, union-attr]
+        return shares
+
+    def wide_users(self, static: Features, profiles: Features) -> Tensor:
         """The wide part's share of each of P users. Shape [P]."""
         shares: Tensor = self.rank_net.wide.users(static, profiles)  # type: ignore[operator, union-attr]
         return shares

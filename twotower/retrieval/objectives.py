@@ -1,5 +1,6 @@
 """`Objective`: which losses are added up, and how; the reference's three objectives and `joint` are settings of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -119,15 +120,17 @@ def preference_loss(kind: Preference, positive: Tensor, negative: Tensor) -> Ten
     return PREFERENCES[kind](positive, negative)
 
 
-def similarity_loss(kind: Similarity, cosine: Tensor, raw_cosine: Tensor | None) -> Tensor:
-    """Regulariser of cosines [P, 1 + n] whose column 0 belongs to the positive."""
+def similarity_loss(
+    kind: Similarity, cosine: Tensor, raw_cosine: Tensor | None, mean: Callable[[Tensor], Tensor] = torch.mean
+) -> Tensor:
+    """Regulariser of cosines [P, 1 + n] whose column 0 belongs to the positive; for `mean` see `raw_similarity`."""
     if kind == "raw":
         if raw_cosine is None:
             raise BadConfig(
                 "objective.similarity=raw compares with raw profiles, and this run has none; "
                 "switch profiles on (features.profiles=true) or use similarity=affine"
             )
-        return losses.raw_similarity(cosine.flatten(), raw_cosine.flatten())
+        return losses.raw_similarity(cosine.flatten(), raw_cosine.flatten(), mean)
     label = torch.zeros_like(cosine)
     label[:, 0] = 1
     return losses.affine_similarity(cosine.flatten(), label.flatten())

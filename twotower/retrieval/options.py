@@ -81,6 +81,8 @@ class TrainOptions:
         threads: compute threads; None: OMP_NUM_THREADS, or one per core.
         device: auto, cpu or cuda.
         checkpoint_seconds: time between checkpoints inside an epoch.
+        shard_tables_from: where several processes train, embedding tables with at least this many rows are split over
+            them, row by row; None: each process holds all of every table.
     """
 
     epochs: int = 12
@@ -98,12 +100,15 @@ class TrainOptions:
     threads: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = 120.0
+    shard_tables_from: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.lr <= 0:
             raise BadConfig(f"train: epochs={self.epochs} must be at least 1, lr={self.lr} above 0")
         if self.batch_size != "auto" and (isinstance(self.batch_size, str) or self.batch_size < 1):
             raise BadConfig(f"train.batch_size={self.batch_size!r} must be at least 1, or auto")
+        if self.shard_tables_from is not None and self.shard_tables_from < 1:
+            raise BadConfig(f"train.shard_tables_from={self.shard_tables_from} must be at least 1, or null for never")
         if self.schedule not in ("constant", "linear") or self.wide_optimizer not in ("ftrl", "adam"):
             raise BadConfig(
                 f"train.schedule={self.schedule!r} must be constant or linear, "

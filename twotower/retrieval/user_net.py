@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from twotower.errors import BadConfig
 from twotower.nn.embeddings import FieldEmbeddings, mlp
 from twotower.nn.histories import HistoryKind, history_net
-from twotower.nn.tensors import FeatureTensors
+from twotower.nn.packed import Features
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,13 +20,13 @@ class UserInputs:
     Attributes:
         static: own features, one row per user. W rows.
         profiles: distinct profiles of this batch.
-        profile_rows: row of `profiles` that is valid at each position. Shape [W, T].
+        profile_rows: row of `profiles` that is valid at each position; None: T is 1, row w for window w. Shape [W, T].
         history: vectors of the items before position 1, 2, … (position 0 sees none). Shape [W, T - 1, D].
     """
 
-    static: FeatureTensors
-    profiles: FeatureTensors
-    profile_rows: Tensor
+    static: Features
+    profiles: Features
+    profile_rows: Tensor | None
     history: Tensor
 
 
@@ -95,6 +95,7 @@ class UserNet(nn.Module):
 
     def _features(self, inputs: UserInputs) -> Tensor:
         """Embedded own features beside the embedded profile. Shape [W, T, width]."""
-        static = self.static(inputs.static)[:, None].expand(-1, inputs.profile_rows.shape[1], -1)
-        profile = self.profile(inputs.profiles)[inputs.profile_rows]
-        return torch.cat([static, profile], dim=2)
+        static, profile = self.static(inputs.static)[:, None], self.profile(inputs.profiles)
+        if inputs.profile_rows is None:
+            return torch.cat([static, profile[:, None]], dim=2)
+        return torch.cat([static.expand(-1, inputs.profile_rows.shape[1], -1), profile[inputs.profile_rows]], dim=2)

@@ -1,0 +1,275 @@
+"""What two processes do together for the tests of this folder: each writes what it got into a folder of its own.
+
+Started as `python worker.py FOLDER`, with the environment that `torchrun` would set.
+"""
+
+import json
+import os
+import runpy
+import shutil
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from twotower.data.split import Split
+from twotower.errors import BadInput, PeerLost
+from twotower.fitting import Fitting
+from twotower.nn.distributed import Peers, gather_rows, process_group, sum_over
+from twotower.nn.embeddings import FieldEmbeddings, LinearFields
+from twotower.nn.sharded_tables import RowShard, clip_gradients, join_tables, sharding, shards_of
+from twotower.nn.tensors import BagTensors, FeatureTensors
+from twotower.nn.training import Trainer
+from twotower.retrieval.item_net import ItemNet
+from twotower.retrieval.joint import JointTask
+from twotower.retrieval.objectives import Objective
+from twotower.retrieval.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.two_tower import TwoTower
+
+TOWERS = TowerOptions(
+    dim=8, history_layers=1, history_length=6, dropout=0.0, rank_dropout=0.0, identity_dropout=0.0
+)  # fmt: skip
+TRAINING = TrainOptions(
+    epochs=2, batch_size=128, patience=None, lr=0.01, device="cpu", validation_users=20, validation_candidates=20
+)
+REFERENCE = {"preference": "bce", "negatives": ("uniform",), "n_negatives": 1}
+JOINT = {
+    "preference": "softmax", "similarity": "affine", "similarity_weight": 0.1, "retrieval_weight": 1.0,
+    "negatives": ("hard", "uniform"), "n_negatives": 4, "n_hard": 10, "rank_positions": 40,
+}  # fmt: skip
+FITS = {
+    "joint, whole catalogue": (Objective(**JOINT), TRAINING),
+    "joint, sampled": (Objective(**JOINT, retrieval_candidates=16), TRAINING),
+    "multi_cos": (Objective(**REFERENCE, similarity="raw"), TRAINING),
+    "multi_cos_affine": (Objective(**REFERENCE, similarity="affine"), TRAINING),
+    "sharded": (Objective(**JOINT, retrieval_candidates=16), replace(TRAINING, shard_tables_from=3)),
+}
+"""What is fitted by one process and by two; dropout is 0, since its draws belong to processes."""
+STEPS = FITS | {
+    "one window a batch": (Objective(**JOINT, retrieval_candidates=4), replace(TRAINING, batch_size=1)),
+    "one position for RankNet": (Objective(**JOINT | {"rank_positions": 1}), TRAINING),
+    "by category": (
+        Objective(**REFERENCE | {"negatives": ("same_category", "popularity"), "n_negatives": 5}),
+        TRAINING,
+    ),
+    "features only": (Objective(**JOINT, retrieval_candidates=1), TRAINING),
+}
+"""Of these the first steps are compared as well: nothing is left for the second process, other negatives, few items."""
+RESUMED = ("joint, sampled", "sharded")
+KILLED_AFTER = 7
+"""Steps, of 5 an epoch."""
+N_ROWS, DIM = 40, 16
+FEATURES = {"city": 37, "tags": 50}
+WANTED = [torch.tensor([0, 5, 5, 36, 2, 1]), torch.tensor([36, 0, 7])]
+"""Rows that process 0 and 1 look up."""
+
+
+class Killed(Exception):
+    """Stands for a kill of all processes."""
+
+
+def kill_after(steps: int | None) -> None:
+    """Lets every training from now on end at a step; None lets it live."""
+    usual = getattr(JointTask, "_usual_loss", JointTask._loss)
+    left = iter(range(steps)) if steps is not None else None
+
+    def mortal(self, batch, rng):
+        if left is not None and next(left, None) is None:
+            raise Killed
+        return usual(self, batch, rng)
+
+    JointTask._usual_loss, JointTask._loss = usual, mortal
+
+
+@cache
+def two_tastes() -> Split:
+    """The split of the fixture of that name."""
+    return runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["_two_tastes"](features=True)
+
+
+class Caught(Exception):
+    """Carries what was to be trained."""
+
+
+def task_of(name: str, peers: Peers) -> JointTask:
+    """The task of a fit that does not begin."""
+    objective, training = STEPS[name]
+    towers = replace(TOWERS, history=None) if name == "features only" else TOWERS
+    split = two_tastes()
+    split = replace(split, dataset=replace(split.dataset, category="taste"))
+
+    def caught(_trainer, task):
+        raise Caught(task)
+
+    usual, Trainer.fit = Trainer.fit, caught
+    try:
+        Fitting(towers, FeatureOptions(), objective, training).run(split, None, None, progress=False, peers=peers)
+    except Caught as found:
+        return found.args[0]
+    finally:
+        Trainer.fit = usual
+
+
+def first_steps(name: str, peers: Peers) -> dict[str, torch.Tensor]:
+    """Loss and gradients of the first batches, all at the first weights."""
+    task, found = task_of(name, peers), {}
+    task.start_epoch(0, {})
+    for number, (_, step) in zip(range(2), task.batches(0, 0), strict=False):
+        task.module.zero_grad()
+        loss, parts = step()
+        loss.backward()
+        gradients = {n: p.grad for n, p in task.module.named_parameters() if p.grad is not None}
+        peers.add_up_all([g for n, g in gradients.items() if n not in shards_of(task.module)])
+        sums = peers.sums({"loss": loss.item(), **parts})
+        found |= {f"{number}/{n}": g.clone() for n, g in gradients.items()}
+        found |= {f"{number}/{n}": torch.tensor(value) for n, value in sums.items()}
+    return found
+
+
+def estimator(name: str, **training) -> TwoTower:
+    objective, options = FITS[name]
+    return TwoTower(towers=TOWERS, objective=objective, training=replace(options, **training))
+
+
+def features(rank: int, width: int = 0) -> FeatureTensors:
+    """Features of the wanted rows of a process: one code, and one bag of two weighted codes each."""
+    codes = WANTED[rank]
+    bags = torch.stack([codes, (codes * 7 + 1) % FEATURES["tags"]], 1).flatten()
+    weights = torch.linspace(0.1, 0.9, len(bags))
+    offsets = torch.arange(0, len(bags) + 1, 2)
+    return FeatureTensors({"city": codes, "tags": BagTensors(bags, weights, offsets)}, torch.zeros(len(codes), width))
+
+
+def networks() -> dict[str, torch.nn.Module]:
+    """Modules with tables, all drawn from one seed."""
+    torch.manual_seed(3)
+    return {
+        "fields": FieldEmbeddings(FEATURES, 0),
+        "wide": LinearFields(FEATURES),
+        "item_net": ItemNet(sizes={}, n_continuous=0, n_identities=N_ROWS - 1, dim=DIM),
+    }
+
+
+def looked_up(made: dict[str, torch.nn.Module], rank: int) -> torch.Tensor:
+    """A loss on what a process's rows give, each output with a weight of its own."""
+    asked = features(rank)
+    parts = [made["fields"](asked), made["wide"](asked)[:, None], made["item_net"](asked, WANTED[rank])]
+    both = torch.cat(parts, 1)
+    return (both * torch.linspace(-1, 1, both.numel()).view_as(both)).sum()
+
+
+def primitives(peers: Peers) -> dict[str, torch.Tensor]:
+    """Gathered rows and summed values, with the gradients of a loss that differs by process."""
+    found = {}
+    for name, counts in {"uneven": (1, 3), "none": (0, 2)}.items():
+        own = torch.arange(counts[peers.rank] * 2.0).view(-1, 2) + 10 * peers.rank
+        own.requires_grad_()
+        rows = gather_rows(peers, own)
+        (rows * (1 + peers.rank) * torch.arange(rows.numel()).view_as(rows)).sum().backward()
+        found |= {f"{name}/rows": rows.detach(), f"{name}/gradient": own.grad}
+    value = torch.tensor(3.0 + peers.rank, requires_grad=True)
+    total = sum_over(peers, value)
+    (total**2 / peers.size).backward()
+    gradients = [torch.full((2, 3), 1.0 + peers.rank), torch.full((4,), 10.0 * peers.rank)]
+    peers.add_up_all(gradients)
+    found |= {"total": total.detach(), "total/gradient": value.grad, "a": gradients[0], "b": gradients[1]}
+    return found
+
+
+def told(peers: Peers, folder: Path) -> dict[str, object]:
+    """What the processes say to each other in words and numbers."""
+    figures = [peers.from_leader(figure if peers.leads else -1.0) for figure in (None, 0.25, 0.0)]
+    with peers.leader_first():
+        seen = (folder / "by-the-leader").exists()
+        if peers.leads:
+            (folder / "by-the-leader").touch()
+    try:
+        peers.check_same("weights", [torch.full((3,), float(peers.rank)).numpy()])
+        refused = ""
+    except BadInput as error:
+        refused = str(error)
+    peers.check_same("weights", [torch.ones(3).numpy()])
+    sums = peers.sums({"loss": 1.5, "n": float(peers.rank)})
+    return {
+        "figures": figures,
+        "seen": seen,
+        "refused": refused,
+        "sums": sums,
+        "block": peers.block(torch.arange(5).numpy()).tolist(),
+    }
+
+
+def tables(peers: Peers) -> dict[str, torch.Tensor]:
+    """Sharded tables: fresh rows, values, gradients, their norm, and the tables joined."""
+    with sharding(peers, 30):
+        made = networks()
+    modules = torch.nn.ModuleDict(made)
+    assert len(shards_of(modules)) == 5
+    found = {f"fresh/{n}": p.detach().clone() for n, p in modules.named_parameters() if isinstance(p, RowShard)}
+    loss = looked_up(made, peers.rank)
+    loss.backward()
+    found |= {f"gradient/{n}": p.grad.clone() for n, p in shards_of(modules).items()}
+    peers.add_up_all([p.grad for p in modules.parameters() if p.grad is not None and not isinstance(p, RowShard)])
+    found |= {"loss": loss.detach(), "norm": torch.tensor(clip_gradients(modules, peers, 0.5))}
+    found |= {f"clipped/{n}": p.grad.clone() for n, p in shards_of(modules).items()}
+    join_tables(modules)
+    return found | {
+        f"joined/{n}": p.detach().clone() for n, p in modules.named_parameters() if not isinstance(p, RowShard)
+    }
+
+
+def fits(peers: Peers, folder: Path) -> dict[str, object]:
+    """The curve of every fit, of a fit that goes on from one process, and checkpoints of two for one to go on from."""
+    split, curves = two_tastes(), {}
+    for name in FITS:
+        model = estimator(name).fit(split, peers=peers)
+        curves[name] = model.progress[0].history
+        if peers.leads:
+            model.save(folder / "models" / name)
+    for name in RESUMED:
+        resumed = estimator(name).fit(split, workspace=folder / "by one" / name, peers=peers)
+        curves[f"resumed {name}"] = resumed.progress[0].history
+        kill_after(KILLED_AFTER)
+        try:
+            estimator(name, checkpoint_seconds=-1.0).fit(split, workspace=folder / "by two" / name, peers=peers)
+        except Killed:
+            kill_after(None)
+        again = folder / "by two again" / name
+        peers.wait()
+        if peers.leads:
+            shutil.copytree(folder / "by two" / name, again)
+        peers.wait()
+        curves[f"again {name}"] = estimator(name).fit(split, workspace=again, peers=peers).progress[0].history
+    return curves
+
+
+def lost(peers: Peers) -> str:
+    """What is said when another process is gone."""
+    try:
+        peers.wait()
+    except PeerLost as error:
+        return str(error)
+    return ""
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    with process_group() as peers:
+        own = folder / str(peers.rank)
+        own.mkdir()
+        save_file({n: t.contiguous() for n, t in primitives(peers).items()}, own / "primitives.safetensors")
+        save_file({n: t.contiguous() for n, t in tables(peers).items()}, own / "tables.safetensors")
+        (own / "told.json").write_text(json.dumps(told(peers, folder)))
+        for name in STEPS:
+            save_file(first_steps(name, peers), own / f"{name}.safetensors")
+        (own / "fits.json").write_text(json.dumps(fits(peers, folder)))
+        if not peers.leads:
+            os._exit(0)  # without a word
+        (own / "lost.json").write_text(json.dumps(lost(peers)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
