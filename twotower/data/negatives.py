@@ -122,8 +122,11 @@ class PopularityNegatives:
     def draw_any(self, n: int, rng: np.random.Generator) -> Ids:
         """Items for nobody in particular. Shape [n]."""
         if self._alike:
-            return self._items[rng.integers(0, len(self._items), n)]
-        return self._items[np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")]
+            place = rng.integers(0, len(self._items), n)
+        else:
+            place = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")
+        drawn: Ids = self._items[place]
+        return drawn
 
 
 class SameCategoryNegatives:
