@@ -116,9 +116,10 @@ class PopularityNegatives:
     def draw_any(self, n: int, rng: np.random.Generator) -> Ids:
         """Items for nobody in particular. Shape [n]."""
         if self._alike:
-            return self._items[rng.integers(0, len(self._items), n)]
-        places = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")
-        drawn: Ids = self._items[places]
+            place = rng.integers(0, len(self._items), n)
+        else:
+            place = np.searchsorted(self._cumulative, rng.random(n) * self._cumulative[-1], side="right")
+        drawn: Ids = self._items[place]
         return drawn
 
 

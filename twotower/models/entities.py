@@ -10,7 +10,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from twotower.features.encoded import UNKNOWN, Bags, EncodedTable, as_matrix
+from twotower.features.encoded import UNKNOWN, Bags, EncodedTable
 from twotower.models.matrix import Sparse
 from twotower.types import Array, Bools, Floats, Ids, Ragged
 
@@ -57,13 +57,15 @@ class Features:
     @classmethod
     def joined(cls, parts: Sequence["Features"], n_rows: int) -> "Features":
         """All features of each row; every part keeps codes of its own."""
-        blocks: Any = [sparse.csr_array((n_rows, 0), dtype=np.float32), *(part.matrix() for part in parts)]
-        joined = sparse.hstack(blocks, format="csr")
+        nothing = cls(Bags(Ragged.empty(n_rows), np.empty(0, np.float32)), 0)  # there may be no part
+        joined: Sparse = sparse.hstack([part.matrix() for part in (nothing, *parts)], format="csr")
         return cls(Bags(Ragged(joined.indices, joined.indptr.astype(np.int64)), joined.data), joined.shape[1])
 
     def matrix(self) -> Sparse:
         """The weights as a sparse matrix. float32. Shape [n, size]."""
-        return as_matrix(self.bags, self.size)
+        codes, numbers = self.bags.codes, np.int32 if len(self.bags.weights) < 2**31 else np.int64  # half the memory
+        parts = (self.bags.weights, codes.values.astype(numbers), codes.offsets.astype(numbers))
+        return sparse.csr_array(parts, shape=(len(self), self.size))
 
     def after_empty_row(self) -> "Features":
         """The same rows behind one that has no features."""
@@ -122,8 +124,11 @@ class EntityTable(nn.Module):
     def forward(self, rows: Ids) -> Tensor:
         """Vectors of entities, each worked out once however often it is asked for. Shape [P] -> [P, width]."""
         distinct, places = distinct_of(rows, self._entity_places)
-        asked = sparse.csr_array((np.ones(len(rows), np.float32), places, np.arange(len(rows) + 1)))  # [P, distinct]
-        codes, columns = distinct_of((features := self.features[distinct]).indices, self._code_places)
+        asked = sparse.csr_array(
+            (np.ones(len(rows), np.float32), places, np.arange(len(rows) + 1, dtype=np.int32))
+        )  # [P, distinct]
+        features = self.features[distinct]  # [distinct, size]
+        codes, columns = distinct_of(features.indices, self._code_places)
         compact = sparse.csr_array((features.data, columns, features.indptr), shape=(len(distinct), len(codes)))
         vectors: Tensor = _WeightedSums.apply(self.embedding, asked, features, codes, compact)  # type: ignore[no-untyped-call]
         return vectors

@@ -19,8 +19,8 @@ from twotower.nn.adagrad import RowAdagrad
 from twotower.nn.training import Trainer
 from twotower.types import Array, Bools, Floats, Ids, Queries, Ragged
 
-WATCHED_USERS = 5_000
-"""Validation users, at most, whose MAP@10 decides when to stop."""
+WATCHED_USERS, WATCHED_PAIRS = 5_000, 4_000_000_000
+"""Validation users, at most, whose MAP@10 decides when to stop; in large catalogues fewer, by user-item pairs."""
 MIN_STEPS, MIN_BATCH = 64, 32
 """Small data: at least so many steps per epoch, as long as a step keeps so many positives."""
 
@@ -202,9 +202,10 @@ class FactorModel(VectorModel):
 def _watched(split: Split, seed: int) -> tuple[Queries, Ragged]:
     """Validation queries and their targets, a seeded sample of them if there are many."""
     queries, relevant = split.validation.queries(), split.validation.relevant()
-    if len(queries) <= WATCHED_USERS:
+    most = min(WATCHED_USERS, max(1, WATCHED_PAIRS // split.train.n_items))
+    if len(queries) <= most:
         return queries, relevant
-    rows = np.sort(np.random.default_rng(seed).choice(len(queries), WATCHED_USERS, replace=False))
+    rows = np.sort(np.random.default_rng(seed).choice(len(queries), most, replace=False))
     return queries.take(rows), relevant.take(rows)
 
 

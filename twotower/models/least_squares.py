@@ -8,8 +8,8 @@ import torch
 from twotower.models.matrix import Sparse
 from twotower.types import Array, Floats
 
-CELLS_PER_BATCH = 8_000_000
-"""Floats of the largest array of one batch: 32 MB."""
+CELLS_PER_BATCH = 500_000
+"""Floats of the largest array of one batch: 2 MB, which stay in a core's cache from one step to the next."""
 
 
 class RowSolver:
@@ -35,7 +35,7 @@ class RowSolver:
         self.spectrum = np.maximum(spectrum, 0).astype(self.real)  # [D]
         self.basis: Array = basis.astype(self.real)  # [D, D]
         self.factors = factors
-        self.rotated = None if double else torch.from_numpy(factors @ self.basis)  # [M, D]
+        self.rotated = None if double else (torch.from_numpy(factors) @ torch.from_numpy(self.basis)).numpy()  # [M, D]
         self.cells_per_batch = CELLS_PER_BATCH // 4 if double else CELLS_PER_BATCH
 
     def solve(self, rows: Sparse, alpha: float, ridge: Array) -> Floats:
@@ -60,12 +60,12 @@ class RowSolver:
             w = torch.from_numpy(alpha * weights.astype(self.real))  # [b, n]
             step = _solve_dual if y.shape[1] < y.shape[2] else _solve_primal
             solved[torch.from_numpy(order[start:stop])] = step(y, w, base[start:stop])
-        return np.asarray(solved.numpy() @ self.basis.T, np.float32)
+        return (solved @ torch.from_numpy(self.basis).T).float().numpy()
 
     def _rotated(self, columns: Array) -> torch.Tensor:
         """Factors in the eigenbasis, [b, n] to [b, n, D]."""
         if self.rotated is not None:
-            return self.rotated[torch.from_numpy(columns)]
+            return torch.from_numpy(self.rotated.take(columns, axis=0))
         return torch.from_numpy(self.factors[columns] @ self.basis)
 
     def _batches(self, lengths: Array) -> list[tuple[int, int]]:
@@ -82,7 +82,7 @@ class RowSolver:
 
 def _gram(factors: Floats, block: int = 100_000) -> Array:
     """YᵀY in float64, without a float64 copy of all of Y. Shape [D, D]."""
-    parts = (factors[i : i + block].astype(np.float64) for i in range(0, len(factors), block))
+    parts = (torch.from_numpy(factors[i : i + block]).double() for i in range(0, len(factors), block))
     return np.asarray(sum(part.T @ part for part in parts))
 
 
@@ -100,8 +100,8 @@ def _solve_primal(y: torch.Tensor, w: torch.Tensor, base: torch.Tensor) -> torch
     """(diag(base) + Yᵀ W Y) x = Yᵀ (1 + w) over the entries with w > 0, by Cholesky. Shape [b, D]."""
     weighted = y * w[:, :, None]
     system = y.transpose(1, 2) @ weighted + torch.diag_embed(base)  # [b, D, D]
-    target = (y * (1 + w).where(w > 0, 0.0)[:, :, None]).sum(1)  # [b, D]
-    return torch.cholesky_solve(target[:, :, None], torch.linalg.cholesky(system))[:, :, 0]
+    target = y.transpose(1, 2) @ (1 + w).where(w > 0, 0.0)[:, :, None]  # [b, D, 1]
+    return torch.cholesky_solve(target, torch.linalg.cholesky(system))[:, :, 0]
 
 
 def _solve_dual(y: torch.Tensor, w: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
@@ -112,4 +112,4 @@ def _solve_dual(y: torch.Tensor, w: torch.Tensor, base: torch.Tensor) -> torch.T
     system.diagonal(dim1=1, dim2=2).add_(1.0)
     target = ((1 + w) / root).where(w > 0, 0.0)
     dual = root * torch.cholesky_solve(target[:, :, None], torch.linalg.cholesky(system))[:, :, 0]  # [b, n]
-    return (scaled * dual[:, :, None]).sum(1)
+    return (dual[:, None, :] @ scaled)[:, 0]
