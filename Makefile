@@ -6,7 +6,7 @@
 # TWOTOWER_DATA names the folder with public data sets; PYTHON and VENV name the interpreter and the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train build-index verify-index tune-index evaluate recommend test test-all check bench bench-ann clean
+.PHONY: help install demo train build-index verify-index tune-index evaluate recommend test test-all check bench bench-ann bench-full clean
 
 PYTHON ?= python3.11 python3 python
 VENV ?= .venv
@@ -86,6 +86,9 @@ bench: $(READY)  ## speed and memory of this machine: ARGS=
 
 bench-ann: $(READY)  ## recall, speed and memory of the indexes: ARGS=
 	$(BIN)/python pipelines/bench_ann.py $(ARGS)
+
+bench-full: $(READY)  ## every stage of the study at the reference's size, hours: ARGS=
+	$(BIN)/python pipelines/bench_full.py $(ARGS)
 
 clean:  ## remove caches and build output; the environment, data and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """The rules of the house, read off the syntax trees: who may import whom, what is never called, how long things are."""
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
@@ -210,10 +211,13 @@ def test_nothing_below_the_config_floor_knows_hydra():
     assert violations(knowing, LIBRARY) == {}
 
 
+@functools.cache
 def extras() -> set[str]:
     """What the extra `peers` brings, under the names by which it is imported."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {str(re.match(r"[\w.-]+", spec)[0]).replace("-", "_") for spec in project["optional-dependencies"]["peers"]}
+    names = {str(re.match(r"[\w.-]+", spec)[0]) for spec in project["optional-dependencies"]["peers"]}
+    modules = {module for module, dists in packages_distributions().items() if names & set(dists)}
+    return modules | {name.replace("-", "_") for name in names}
 
 
 def test_extras_are_imported_where_they_are_used_and_nowhere_at_the_top():

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ["help", "install", "demo", "train", "build-index", "verify-index", "tune-index", "evaluate", "recommend"]
-TARGETS += ["test", "test-all", "check", "bench", "bench-ann", "clean"]
+TARGETS += ["test", "test-all", "check", "bench", "bench-ann", "bench-full", "clean"]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
