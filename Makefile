@@ -7,7 +7,7 @@
 # TWOTOWER_DATA names the folder with public data sets; PYTHON and VENV name the interpreter and the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-peers demo train build-index verify-index tune-index evaluate recommend test test-all check bench bench-ann benchmark clean
+.PHONY: help install install-peers demo train build-index verify-index tune-index evaluate recommend test test-all check bench bench-ann bench-full benchmark clean
 
 PYTHON ?= python3.11 python3 python
 VENV ?= .venv
@@ -98,6 +98,9 @@ bench-ann: $(READY)  ## recall, speed and memory of the indexes: ARGS=
 
 benchmark: $(READY)  ## every model on some data sets, one table: DATA= ARGS=
 	$(BIN)/python pipelines/benchmark.py $(strip $(if $(DATA),'data=[$(DATA)]') $(ARGS))
+
+bench-full: $(READY)  ## every stage of the study at the reference's size, hours: ARGS=
+	$(BIN)/python pipelines/bench_full.py $(ARGS)
 
 clean:  ## remove caches and build output; the environment, data and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

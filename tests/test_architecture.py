@@ -1,6 +1,7 @@
 """The rules of the house, read off the syntax trees: who may import whom, what is never called, how long things are."""
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
@@ -221,6 +222,7 @@ def test_nothing_below_the_config_floor_knows_hydra():
     assert violations(knowing, LIBRARY) == {}
 
 
+@functools.cache
 def extras() -> set[str]:
     """What the extras for users bring, under the names by which it is imported."""
     optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]

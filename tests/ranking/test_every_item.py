@@ -35,6 +35,21 @@ def test_logits_are_those_of_rank_net(monkeypatch, interactions, block):
 
 
 @torch.inference_mode()
+def test_the_number_of_threads_changes_no_bit(monkeypatch):
+    monkeypatch.setattr(every_item, "BLOCK", 4)
+    net, items, users, wide_items, wide_users = parts(interactions=True)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(EveryItem(net, items, wide_items).scores(users, wide_users))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found[0].equal(found[1])
+
+
+@torch.inference_mode()
 def test_elu_is_exact_far_from_zero():
     values = torch.tensor([-200.0, -88.0, -1.0, -1e-4, 0.0, 1e-4, 3.0, 1e6])
     expected = torch.nn.functional.elu(values.double()) + 1

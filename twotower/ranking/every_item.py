@@ -1,5 +1,7 @@
 """`EveryItem`: RankNet of some users over a run of items, user by user, for gold standards of large catalogues."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +19,7 @@ class EveryItem:
       user, but is linear in the item's vector, so that both layers become one matrix a user.
     - ELU(x) + 1 = max(x, 0) + exp(min(x, 0)), and the 1 goes into the next layer's bias: less than half the time of
       ELU, which takes most of the rest, and nothing is allocated.
+    - Threads take whole blocks each: waiting for each other at every small product would take longer than the products.
 
     Args:
         net: in evaluation mode.
@@ -32,9 +35,6 @@ class EveryItem:
         self._first = net.item_layer(items * self._scale) if net.cross_layer is None else None  # [C, first]
         linear = [layer for layer in net.rest if isinstance(layer, nn.Linear)]
         self._layers = [(layer.weight.T, _without_ones(layer)) for layer in (*linear, net.deep)]
-        widths = [weight.shape[0] for weight, _ in self._layers]
-        self._values = [items.new_empty(BLOCK, width) for width in widths]
-        self._scratch = [items.new_empty(BLOCK, width) for width in widths]
 
     def scores(self, users: Tensor, wide: Tensor) -> Tensor:
         """Logits of all items.
@@ -49,10 +49,13 @@ class EveryItem:
         logits = self.items.new_empty(len(users), len(self.items))
         own = self.net.user_layer(users * self._scale)  # [B, first]
         mixed = [self._mixed(user) for user in users] if self._first is None else []
-        for start in range(0, len(self.items), BLOCK):
-            block = slice(start, start + BLOCK)
-            for b in range(len(users)):
-                self._block(logits[b, block], own[b], block, mixed[b] if mixed else None)
+        starts, threads = range(0, len(self.items), BLOCK), torch.get_num_threads()
+        if threads == 1 or self.items.device.type != "cpu":
+            self._deep(logits, own, mixed, starts)
+        else:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(lambda t: self._deep(logits, own, mixed, starts[t::threads]), range(threads)))
+            torch.set_num_threads(threads)
         logits += self.wide + wide[:, None]
         if self.net.direct is not None:
             logits.addmm_(users * self.net.direct, self.items.T)
@@ -66,18 +69,27 @@ class EveryItem:
         mixed: Tensor = (weight + cross[:, -1:] * user).T.contiguous()
         return mixed
 
-    def _block(self, logits: Tensor, own: Tensor, block: slice, mixed: Tensor | None) -> None:
-        """The deep part of one user and one block of items, into `logits` [c]."""
-        n = len(logits)
-        values = self._values[0][:n]
+    @torch.inference_mode()
+    def _deep(self, logits: Tensor, own: Tensor, mixed: list[Tensor], starts: range) -> None:
+        """The deep part of all users and the blocks that begin at `starts`, into `logits` [B, C]."""
+        rows = [[self.items.new_empty(BLOCK, weight.shape[0]) for weight, _ in self._layers] for _ in range(2)]
+        for start in starts:
+            block = slice(start, start + BLOCK)
+            for b in range(len(own)):
+                self._block(logits[b, block], own[b], block, mixed[b] if mixed else None, rows)
+
+    def _block(self, logits: Tensor, own: Tensor, block: slice, mixed: Tensor | None, rows: list[list[Tensor]]) -> None:
+        """The deep part of one user and one block of items, into `logits` [c]; `rows` is where to compute it."""
+        n, (values_of, scratch) = len(logits), rows
+        values = values_of[0][:n]
         if mixed is None:
             assert self._first is not None
             torch.add(self._first[block], own, out=values)
         else:
             torch.addmm(own, self.items[block], mixed, out=values)
         for layer, (weight, bias) in enumerate(self._layers):
-            _add_one_to_elu(values, self._scratch[layer][:n])
-            into = self._values[layer + 1][:n] if layer + 1 < len(self._layers) else logits[:, None]
+            _add_one_to_elu(values, scratch[layer][:n])
+            into = values_of[layer + 1][:n] if layer + 1 < len(self._layers) else logits[:, None]
             values = torch.addmm(bias, values, weight, out=into)
 
 

@@ -36,6 +36,7 @@ from twotower.types import Floats
 SIZES: dict[str, tuple[int, int, int]] = {
     "demo": (1_562, 26_737, 380),
     "small": (6_250, 106_949, 760),
+    "quarter": (25_000, 427_798, 1_533),
     "full": (100_000, 1_711_190, 3_066),
 }
 """Users, items, models."""
@@ -67,11 +68,11 @@ class Marketplace:
     """The simulated market as a data source.
 
     Attributes:
-        size: "demo", "small" or "full" (100,000 users × 1,711,190 items).
+        size: "demo", "small" (1/16), "quarter" or "full" (100,000 users × 1,711,190 items).
         seed: the same seed gives the same fingerprint, whatever the number of threads.
     """
 
-    size: Literal["demo", "small", "full"] = "demo"
+    size: Literal["demo", "small", "quarter", "full"] = "demo"
     seed: int = 0
 
     def load(self) -> Dataset:

@@ -1,0 +1,77 @@
+"""`Figure`: what one stage of a study took in time and memory; kept as JSON, shown as a line of a table."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from twotower.evaluation.environment import peak_memory_bytes
+
+HEAD = (
+    f"{'stage':<10} {'seconds':>9} {'rows':>13} {'':<10} {'per second':>11} {'CPU s':>9} {'peak GiB':>9}"
+    f"  {'goal':<16} what"
+)
+"""Above the lines of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a stage measured.
+
+    Attributes:
+        seconds: wall time of the stage.
+        rows: what it worked on.
+        unit: what the rows are.
+        note: what else is worth telling.
+        peak_mib: most memory of the process.
+        cpu_seconds: of the whole process, reading its input included.
+    """
+
+    seconds: float
+    rows: int
+    unit: str
+    note: str = ""
+    peak_mib: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def of_this_process(self) -> Self:
+        """With the memory and CPU time of this process so far."""
+        return replace(self, peak_mib=peak_memory_bytes() / 2**20, cpu_seconds=time.process_time())
+
+    def save(self, path: Path, options: Sequence[str]) -> None:
+        """One JSON file, whole or not at all, with the options that it was measured with."""
+        beside = path.with_suffix(".new")
+        beside.write_text(json.dumps(asdict(self) | {"options": list(options)}, indent=2) + "\n")
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote."""
+        facts = json.loads(path.read_text())
+        return cls(**{name: value for name, value in facts.items() if name != "options"})
+
+    @staticmethod
+    def options_of(path: Path) -> list[str]:
+        """The options that a saved figure was measured with."""
+        return list(json.loads(path.read_text())["options"])
+
+    def line(self, stage: str, goal: str = "") -> str:
+        """One line below `HEAD`."""
+        rate = f"{self.rows / self.seconds:,.0f}"
+        return (
+            f"{stage:<10} {self.seconds:>9,.1f} {self.rows:>13,} {self.unit:<10} {rate:>11} "
+            f"{self.cpu_seconds:>9,.1f} {self.peak_mib / 1024:>9.2f}  {goal:<16} {self.note}"
+        )
+
+
+def growth(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """The exponent b of seconds = a · size^b, by least squares on the logarithms.
+
+    >>> round(growth([1, 4, 16], [3, 12, 48]), 6)
+    1.0
+    """
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
