@@ -17,6 +17,7 @@ from twotower.evaluation.tuning import fit_final, tune
 from twotower.features.encoded import Bags, EncodedTable
 from twotower.features.encoders import FeatureEncoder
 from twotower.metrics.ranking import average_precision
+from twotower.models import factors
 from twotower.models.entities import EntityTable, Features, distinct_of, quantile_edges
 from twotower.models.hybrid import HybridMF
 from twotower.models.mf import MF
@@ -206,6 +207,14 @@ def test_training_keeps_the_best_epoch(two_tastes):
     for epochs in range(1, model.best_epochs):
         earlier = MF(dim=8, epochs=epochs, lr=0.5, patience=40).fit(two_tastes)
         assert average_precision(earlier.recommend(queries, 10), relevant, 10).mean() <= best
+
+
+def test_large_catalogues_watch_fewer_users_but_at_least_one(two_tastes, monkeypatch):
+    n_items, everybody = two_tastes.train.n_items, len(two_tastes.validation.users())
+    for pairs, watched in ((10 * n_items, 10), (1, 1), (1000 * n_items, everybody)):
+        monkeypatch.setattr(factors, "WATCHED_PAIRS", pairs)
+        queries, relevant = factors._watched(two_tastes, 0)
+        assert len(queries) == len(relevant) == watched
 
 
 def test_the_last_fit_runs_for_the_best_number_of_epochs(two_tastes):

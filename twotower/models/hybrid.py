@@ -44,10 +44,10 @@ class HybridMF(FactorModel):
         epochs: int = 40,
         lr: float = 0.05,
         batch_size: int = 16_384,
-        n_negatives: int = 10,
+        n_negatives: int = 32,
         negative_power: float = 0.0,
         l2: float = 0.0,
-        patience: int = 3,
+        patience: int = 5,
         seed: int = 0,
     ) -> None:
         """Options.

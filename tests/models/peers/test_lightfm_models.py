@@ -45,10 +45,7 @@ def test_the_library_is_given_one_interaction_for_every_training_pair(two_tastes
 
 def dense(table) -> np.ndarray:
     """The features of one of our entity tables. Shape [n, F]."""
-    codes, weights, offsets = (t.numpy() for t in (table.bags.codes, table.bags.weights, table.bags.offsets))
-    found = np.zeros((len(table), len(table.embedding)), np.float32)
-    np.add.at(found, (np.repeat(np.arange(len(table)), np.diff(offsets)), codes), weights)
-    return found
+    return table.features.toarray()
 
 
 @pytest.mark.parametrize("profile_days", [None, 30])
