@@ -21,7 +21,7 @@ TARGETS = [
     "evaluate",
     "recommend",
 ]
-TARGETS += ["test", "test-all", "check", "bench", "bench-ann", "bench-full", "benchmark", "clean"]
+TARGETS += ["test", "test-all", "check", "bench", "bench-ann", "benchmark", "bench-full", "clean"]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 

@@ -47,7 +47,7 @@ def test_another_seed_gives_another_market(market):
 
 
 def test_an_unknown_size_is_refused_with_the_known_ones():
-    with pytest.raises(BadConfig, match="'huge' is unknown; choose one of demo, small, full"):
+    with pytest.raises(BadConfig, match="'huge' is unknown; choose one of demo, small, quarter, full"):
         Marketplace(size="huge").load()
 
 
