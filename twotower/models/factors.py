@@ -71,8 +71,9 @@ class FactorModel(VectorModel):
             dim: length D of the vectors.
             epochs: passes over the training pairs at most; exactly so many when there is no validation part to watch.
             lr: learning rate of Adagrad.
-            batch_size: positives per step at most; fewer on small data, so that an epoch has some 64 steps.
-            n_negatives: bpr: negatives per positive; warp: draws per positive at most.
+            batch_size: positives per step, to the next multiple of n_negatives; fewer on small data, so that an epoch
+                has some 64 steps.
+            n_negatives: bpr: negatives per positive; warp: draws per positive at most. As many neighbours share them.
             negative_power: 0 draws every item with training events alike, 1 in proportion to its users.
             l2: weight of the squared vectors of a batch.
             patience: epochs without a better MAP@10 before stopping.
