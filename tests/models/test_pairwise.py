@@ -17,7 +17,7 @@ from twotower.evaluation.tuning import fit_final, tune
 from twotower.features.encoded import Bags, EncodedTable
 from twotower.features.encoders import FeatureEncoder
 from twotower.metrics.ranking import average_precision
-from twotower.models import factors
+from twotower.models import stored_vectors
 from twotower.models.entities import EntityTable, Features, distinct_of, quantile_edges
 from twotower.models.hybrid import HybridMF
 from twotower.models.mf import MF
@@ -212,8 +212,8 @@ def test_training_keeps_the_best_epoch(two_tastes):
 def test_large_catalogues_watch_fewer_users_but_at_least_one(two_tastes, monkeypatch):
     n_items, everybody = two_tastes.train.n_items, len(two_tastes.validation.users())
     for pairs, watched in ((10 * n_items, 10), (1, 1), (1000 * n_items, everybody)):
-        monkeypatch.setattr(factors, "WATCHED_PAIRS", pairs)
-        queries, relevant = factors._watched(two_tastes, 0)
+        monkeypatch.setattr(stored_vectors, "WATCHED_PAIRS", pairs)
+        queries, relevant = stored_vectors.watched_users(two_tastes, 0)
         assert len(queries) == len(relevant) == watched
 
 

@@ -1,10 +1,9 @@
 """`FactorModel`: what pairwise factor models share: training with early stop, scoring with stored vectors."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, get_args
+from typing import Self, get_args
 
 import numpy as np
 
@@ -12,15 +11,13 @@ from twotower.data.interactions import Interactions
 from twotower.data.split import FinalSplit, Split
 from twotower.errors import BadConfig
 from twotower.metrics.ranking import average_precision
-from twotower.models.matrix import all_zero, has_any, history_matrix, popularity
+from twotower.models.matrix import popularity
 from twotower.models.pairwise import Loss, PairScorer, PairTask
-from twotower.models.vectors import VectorModel
+from twotower.models.stored_vectors import StoredVectors, watched_users
 from twotower.nn.adagrad import RowAdagrad
 from twotower.nn.training import Trainer
-from twotower.types import Array, Bools, Floats, Ids, Queries, Ragged
+from twotower.types import Bools, Ids, Queries, Ragged
 
-WATCHED_USERS, WATCHED_PAIRS = 5_000, 4_000_000_000
-"""Validation users, at most, whose MAP@10 decides when to stop; in large catalogues fewer, by user-item pairs."""
 MIN_STEPS, MIN_BATCH = 64, 32
 """Small data: at least so many steps per epoch, as long as a step keeps so many positives."""
 
@@ -40,7 +37,7 @@ class Network:
     serving_rows: Ids | None = None
 
 
-class FactorModel(VectorModel):
+class FactorModel(StoredVectors):
     """Score = user vector · item vector + item bias, trained on sampled negatives.
 
     Scoring needs no more than the stored vectors. A user without stored vector (unknown, or nothing learnt) gets
@@ -99,12 +96,7 @@ class FactorModel(VectorModel):
         self.l2 = l2
         self.patience = patience
         self.seed = seed
-        self.best_epochs = epochs
-        self.on_validation: Callable[[float], None] | None = None
-        self._user_vectors: Floats = np.empty((0, dim), np.float32)
-        self._item_vectors: Floats = np.empty((0, dim + 1), np.float32)
-        self._popular: Floats = np.empty(0, np.float32)
-        self._fold_scale = 1.0
+        self._start(dim, epochs)
 
     @abstractmethod
     def _network(self, split: Split, events: Interactions) -> Network:
@@ -122,12 +114,8 @@ class FactorModel(VectorModel):
         )
         self.best_epochs = trainer.fit(task).best_epoch + 1
         self._take_vectors(network)
-        self._fold_scale = self._best_fold_scale(events.by_user())
+        self._fit_fold_scale(events.by_user())
         return self
-
-    def found_options(self) -> dict[str, Any]:
-        """The number of epochs that was best."""
-        return {"epochs": self.best_epochs}
 
     def _task(self, network: Network, events: Interactions, split: Split | None) -> PairTask:
         return PairTask(
@@ -141,7 +129,7 @@ class FactorModel(VectorModel):
             self.l2,
             min(self.batch_size, max(MIN_BATCH, len(events) // MIN_STEPS)),
             self.seed,
-            partial(self._watch, network, *_watched(split, self.seed)) if split else None,
+            partial(self._watch, network, *watched_users(split, self.seed)) if split else None,
         )
 
     def _watch(self, network: Network, queries: Queries, relevant: Ragged) -> float:
@@ -155,59 +143,10 @@ class FactorModel(VectorModel):
     def _take_vectors(self, network: Network) -> None:
         """Copies the vectors out of the network; users of whom it knows nothing have 0."""
         scorer = network.scorer
-        self._user_vectors = scorer.users.all_vectors()
+        users = scorer.users.all_vectors()
         if scorer.profiles is not None and network.serving_rows is not None:
-            self._user_vectors = self._user_vectors + scorer.profiles.all_vectors()[network.serving_rows]
-        self._item_vectors = scorer.items.all_vectors()
-        unknown = all_zero(self._item_vectors)
-        self._item_vectors[unknown, -1] = self._item_vectors[:, -1].min()  # nothing speaks for such an item
-
-    def _best_fold_scale(self, histories: Ragged) -> float:
-        """The s that minimises Σ_u |vector_u - s · mean item vector of u|² over users with both."""
-        mean = self._mean_item_vectors(histories)
-        return float((self._user_vectors * mean).sum() / max(float(np.square(mean).sum()), 1e-12))
-
-    def _mean_item_vectors(self, histories: Ragged) -> Floats:
-        """Mean vector of each history's items, 0 for an empty one. Shape [B, D]."""
-        items = history_matrix(histories, self.n_items)
-        lengths = np.maximum(np.asarray(items.sum(axis=1)), 1)[:, None]
-        return np.asarray(items @ self._item_vectors[:, :-1] / lengths, np.float32)
-
-    def query_vectors(self, queries: Queries) -> Floats:
-        """Stored vectors, else the scaled mean of the history's items, else 0. Shape [B, D]."""
-        self._check(queries)
-        inside = (queries.users >= 0) & (queries.users < len(self._user_vectors))
-        vectors = np.zeros((len(queries), self._user_vectors.shape[1]), np.float32)
-        vectors[inside] = self._user_vectors[queries.users[inside]]
-        unknown = all_zero(vectors) & has_any(queries)
-        vectors[unknown] = self._fold_scale * self._mean_item_vectors(queries.histories.take(np.flatnonzero(unknown)))
-        return vectors
-
-    def state(self) -> dict[str, Array]:
-        """Vectors of users [U, D], vectors and bias of items [N, D + 1], popularity [N], two numbers."""
-        return {
-            "user_vectors": self._user_vectors,
-            "item_vectors": self._item_vectors,
-            "popular": self._popular,
-            "fold_scale": np.array([self._fold_scale]),
-            "best_epochs": np.array([self.best_epochs]),
-        }
-
-    def set_state(self, state: dict[str, Array]) -> None:
-        """Takes back what `state` gave."""
-        self._user_vectors, self._item_vectors = state["user_vectors"], state["item_vectors"]
-        self._popular, self._fold_scale = state["popular"], float(state["fold_scale"][0])
-        self.best_epochs = int(state["best_epochs"][0])
-
-
-def _watched(split: Split, seed: int) -> tuple[Queries, Ragged]:
-    """Validation queries and their targets, a seeded sample of them if there are many."""
-    queries, relevant = split.validation.queries(), split.validation.relevant()
-    most = min(WATCHED_USERS, max(1, WATCHED_PAIRS // split.train.n_items))
-    if len(queries) <= most:
-        return queries, relevant
-    rows = np.sort(np.random.default_rng(seed).choice(len(queries), most, replace=False))
-    return queries.take(rows), relevant.take(rows)
+            users = users + scorer.profiles.all_vectors()[network.serving_rows]
+        self._keep(users, scorer.items.all_vectors())
 
 
 def seen_users(events: Interactions) -> Bools:

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -12,12 +12,10 @@ from twotower.data.interactions import Interactions
 from twotower.data.split import FinalSplit, Split
 from twotower.errors import BadConfig
 from twotower.metrics.ranking import average_precision
-from twotower.models.base import ScoringModel
-from twotower.models.matrix import all_zero, has_any, history_matrix, popularity, products, with_fallback
-from twotower.types import Array, Floats, Queries, Ragged
+from twotower.models.matrix import popularity
+from twotower.models.stored_vectors import StoredVectors, watched_users
+from twotower.types import Floats, Queries, Ragged
 
-WATCHED_USERS = 5_000
-"""Validation users, at most, whose MAP@10 decides when to stop; as many as our own factor models watch."""
 AfterEpoch = Callable[[Floats, Floats], None]
 """Takes vectors of users [U, D] and of items with their bias [N, D + 1] after every epoch; may raise `Enough`."""
 
@@ -26,7 +24,7 @@ class Enough(Exception):  # no error of the library: it never leaves a fit
     """Raised inside a library's training when no better epoch has come for a while."""
 
 
-class PeerFactors(ScoringModel):
+class PeerFactors(StoredVectors):
     """Score = user vector · item vector + item bias, where another library trains the vectors.
 
     The libraries stop after a given number of epochs. As with our own factor models the number is chosen here: MAP@10
@@ -60,12 +58,7 @@ class PeerFactors(ScoringModel):
         self.patience = patience
         self.seed = seed
         self.threads = threads
-        self.best_epochs = epochs
-        self.on_validation: Callable[[float], None] | None = None
-        self._user_vectors: Floats = np.empty((0, dim), np.float32)
-        self._item_vectors: Floats = np.empty((0, dim + 1), np.float32)
-        self._popular: Floats = np.empty(0, np.float32)
-        self._fold_scale = 1.0
+        self._start(dim, epochs)
 
     @abstractmethod
     def _train(self, split: Split, events: Interactions, after_epoch: AfterEpoch) -> None:
@@ -79,63 +72,17 @@ class PeerFactors(ScoringModel):
             self._train(split, events, self._take)
             self.best_epochs = self.epochs
         else:
-            best = _BestEpoch(self, *_watched(split, self.seed))
+            best = _BestEpoch(self, *watched_users(split, self.seed))
             with suppress(Enough):
                 self._train(split, events, best)
             self._user_vectors, self._item_vectors = best.kept
             self.best_epochs = best.epoch
-        histories = events.by_user()
-        mean = self._mean_item_vectors(histories)
-        self._fold_scale = float((self._user_vectors * mean).sum() / max(float(np.square(mean).sum()), 1e-12))
+        self._fit_fold_scale(events.by_user())
         return self
-
-    def found_options(self) -> dict[str, Any]:
-        """The number of epochs that was best."""
-        return {"epochs": self.best_epochs}
 
     def _take(self, users: Floats, items: Floats) -> None:
         """Copies vectors, which the library goes on to change; what nothing speaks for gets the least bias."""
-        self._user_vectors, self._item_vectors = users.astype(np.float32), items.astype(np.float32)
-        unknown = all_zero(self._item_vectors)
-        self._item_vectors[unknown, -1] = self._item_vectors[:, -1].min()
-
-    def _mean_item_vectors(self, histories: Ragged) -> Floats:
-        """Mean vector of each history's items, 0 for an empty one. Shape [B, D]."""
-        items = history_matrix(histories, self.n_items)
-        lengths = np.maximum(np.asarray(items.sum(axis=1)), 1)[:, None]
-        return np.asarray(items @ self._item_vectors[:, :-1] / lengths, np.float32)
-
-    def query_vectors(self, queries: Queries) -> Floats:
-        """Vectors as trained, else the scaled mean of the history's items, else 0. Shape [B, D]."""
-        self._check(queries)
-        inside = (queries.users >= 0) & (queries.users < len(self._user_vectors))
-        vectors = np.zeros((len(queries), self._user_vectors.shape[1]), np.float32)
-        vectors[inside] = self._user_vectors[queries.users[inside]]
-        unknown = all_zero(vectors) & has_any(queries)
-        vectors[unknown] = self._fold_scale * self._mean_item_vectors(queries.histories.take(np.flatnonzero(unknown)))
-        return vectors
-
-    def score(self, queries: Queries) -> Floats:
-        """Products plus biases; the popular list for users of whom nothing is known. Shape [B, N]."""
-        vectors = self.query_vectors(queries)
-        scores = products(vectors, self._item_vectors[:, :-1]) + self._item_vectors[:, -1]
-        return with_fallback(scores, self._popular, all_zero(vectors))
-
-    def state(self) -> dict[str, Array]:
-        """Vectors of users [U, D], vectors and bias of items [N, D + 1], popularity [N], two numbers."""
-        return {
-            "user_vectors": self._user_vectors,
-            "item_vectors": self._item_vectors,
-            "popular": self._popular,
-            "fold_scale": np.array([self._fold_scale]),
-            "best_epochs": np.array([self.best_epochs]),
-        }
-
-    def set_state(self, state: dict[str, Array]) -> None:
-        """Takes back what `state` gave."""
-        self._user_vectors, self._item_vectors = state["user_vectors"], state["item_vectors"]
-        self._popular, self._fold_scale = state["popular"], float(state["fold_scale"][0])
-        self.best_epochs = int(state["best_epochs"][0])
+        self._keep(users.astype(np.float32), items.astype(np.float32))
 
 
 @dataclass(slots=True, eq=False)
@@ -177,12 +124,3 @@ class _BestEpoch:
             model.on_validation(figure)
         if self.seen - self.epoch >= model.patience:
             raise Enough
-
-
-def _watched(split: Split, seed: int) -> tuple[Queries, Ragged]:
-    """Validation queries and their targets, a seeded sample of them if there are many."""
-    queries, relevant = split.validation.queries(), split.validation.relevant()
-    if len(queries) <= WATCHED_USERS:
-        return queries, relevant
-    rows = np.sort(np.random.default_rng(seed).choice(len(queries), WATCHED_USERS, replace=False))
-    return queries.take(rows), relevant.take(rows)
