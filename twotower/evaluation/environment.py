@@ -14,6 +14,8 @@ LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "faiss-cpu", "annoy
 
 
 _STATUS = Path("/proc/self/status")
+_SLACK = 64 * 2**20
+"""Bytes between two readings that count as the same: the kernel adds up threads late."""
 
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
@@ -48,22 +50,38 @@ def peak_memory_bytes() -> int:
     Where the kernel tells it by process (`VmHWM`) that is taken: `getrusage` of Linux also counts what the parent held
     when it started this one, so that a child of a large process never looks small.
     """
-    if _STATUS.exists():
-        for line in _STATUS.read_text(errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    told = _status_bytes("VmHWM")
+    if told is not None:
+        return told
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def held_memory_bytes() -> int | None:
+    """The memory that this process holds now (resident set size); None where the system does not tell."""
+    return _status_bytes("VmRSS")
+
+
 def restart_peak() -> bool:
-    """Lets the peak begin anew at what is held now; False where the system does not offer that."""
-    before = peak_memory_bytes()
+    """Lets the peak begin anew at what is held now; False where the system does not offer that.
+
+    Some sandboxes take the request and do nothing, so the peak is read again.
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return False
-    return peak_memory_bytes() <= before
+    held = held_memory_bytes()
+    return held is not None and peak_memory_bytes() <= held + _SLACK
+
+
+def _status_bytes(what: str) -> int | None:
+    """A figure that the kernel keeps of this process, such as `VmRSS`."""
+    if _STATUS.exists():
+        for line in _STATUS.read_text(errors="replace").splitlines():
+            if line.startswith(f"{what}:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _processor() -> str:
