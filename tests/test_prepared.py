@@ -3,13 +3,22 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from twotower import prepared
+from twotower import prepare, prepared, train
 from twotower.config import compose, plain
-from twotower.prepared import load_prepared, read_source, save_prepared
+from twotower.data.interactions import Interactions
+from twotower.errors import BadInput
+from twotower.features.encoded import Bags
+from twotower.prepared import load_inputs, load_prepared, make_split, read_source, save_inputs, save_prepared
+from twotower.retrieval.features import TowerFeatures
+from twotower.retrieval.options import FeatureOptions, TrainOptions
+from twotower.retrieval.prepared_inputs import PreparedInputs
+from twotower.two_tower import TwoTower
 
 SHOP = Path(__file__).parents[1] / "examples" / "own_data"
 
@@ -105,3 +114,118 @@ def test_the_recipe_is_for_people_to_read(data, folder):
     recipe = json.loads((folder / prepared.RECIPE).read_text())
     assert recipe["source"]["path"].endswith("shop.yaml")
     assert recipe["positives"] == {"min_value": None, "kinds": None}
+
+
+@pytest.fixture
+def settings(shop) -> dict:
+    words = ["data=own", f"data.source.path={shop / 'shop.yaml'}", "train.epochs=1", "progress=false"]
+    return plain(compose(words))
+
+
+@pytest.fixture
+def split(settings):
+    return make_split(settings, read_source(settings["data"]))
+
+
+def arrays_of(inputs: PreparedInputs) -> Iterator[np.ndarray]:
+    for part in (inputs.training, inputs.validation, inputs.test):
+        for table in (part.users, part.profiles, part.items):
+            yield table.continuous
+            for codes in table.codes.values():
+                yield from (
+                    (codes.codes.values, codes.codes.offsets, codes.weights) if isinstance(codes, Bags) else [codes]
+                )
+        yield part.identities
+
+
+def test_inputs_come_back_as_they_were_learnt(settings, split, tmp_path):
+    saved = save_inputs(split, settings, tmp_path)
+    loaded = load_inputs(split, settings, tmp_path)
+    fresh = PreparedInputs.of(split, FeatureOptions(), 1)
+    assert loaded.features.options == fresh.features.options
+    moments = [(p.user.tolist(), p.as_of.tolist()) for p in (saved.profiles, loaded.profiles, fresh.profiles)]
+    assert moments[0] == moments[1] == moments[2]
+    assert len(moments[0][0]) > 1
+    for theirs in (saved, loaded):
+        pairs = list(zip(arrays_of(theirs), arrays_of(fresh), strict=True))
+        assert len(pairs) > 20
+        assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_inputs_without_profiles_come_back_without(settings, split, tmp_path):
+    bare = {**settings, "features": {**settings["features"], "profiles": False}}
+    save_inputs(split, bare, tmp_path)
+    loaded = load_inputs(split, bare, tmp_path)
+    assert loaded.profiles is None
+    assert len(loaded.training.profiles) == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        ("features", {"min_count": 2}),
+        ("model", {"identity_min_count": 3}),
+        ("protocol", {"_target_": "twotower.data.splits.LeaveLast", "n": 2}),
+    ],
+)
+def test_inputs_of_other_settings_are_not_taken(settings, split, tmp_path, group, option):
+    save_inputs(split, settings, tmp_path)
+    assert load_inputs(split, {**settings, group: {**settings.get(group, {}), **option}}, tmp_path) is None
+    assert load_inputs(split, settings, tmp_path) is not None
+    assert load_inputs(split, settings, tmp_path / "elsewhere") is None
+
+
+def test_the_cut_lies_beside_the_inputs(settings, split, tmp_path):
+    save_inputs(split, settings, tmp_path)
+    parts = {
+        name: Interactions.load(tmp_path / "inputs" / f"{name}.parquet") for name in ("train", "validation", "test")
+    }
+    assert np.array_equal(parts["train"].item, split.train.item)
+    assert np.array_equal(parts["validation"].item, split.validation.target.item)
+    assert np.array_equal(parts["test"].user, split.test.target.user)
+
+
+def test_a_killed_preparation_leaves_the_former_inputs(settings, split, tmp_path, monkeypatch):
+    save_inputs(split, settings, tmp_path / "p")
+
+    def killed(self, directory):
+        (directory / "half").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PreparedInputs, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_inputs(split, settings, tmp_path / "p")
+    assert load_inputs(split, settings, tmp_path / "p") is not None
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["inputs"]
+
+
+def test_damaged_inputs_are_named_with_the_remedy(settings, split, tmp_path):
+    save_inputs(split, settings, tmp_path)
+    table = tmp_path / "inputs" / "training" / "items.safetensors"
+    table.write_bytes(table.read_bytes()[:50])
+    with pytest.raises(BadInput, match=r"inputs does not hold .* delete that folder"):
+        load_inputs(split, settings, tmp_path)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_prepared_inputs_give_the_same_towers_and_are_not_learnt_again(settings, split, tmp_path, monkeypatch, refit):
+    training = TrainOptions(epochs=2, batch_size=64, device="cpu", refit=refit)
+    usual = TwoTower(training=training).fit(split)
+    save_inputs(split, settings, tmp_path)
+    if not refit:
+        monkeypatch.setattr(TowerFeatures, "fit", None)
+        monkeypatch.setattr(TowerFeatures, "training_inputs", None)
+        monkeypatch.setattr(TowerFeatures, "serving_inputs", None)
+    same = TwoTower(training=training).fit(split, prepared=load_inputs(split, settings, tmp_path))
+    assert np.array_equal(usual.item_vectors, same.item_vectors)
+    queries = split.test.queries()
+    assert np.array_equal(usual.user_vectors(queries), same.user_vectors(queries))
+
+
+def test_the_commands_prepare_and_train(settings, shop, tmp_path, capsys):
+    words = ["data=own", f"data.source.path={shop / 'shop.yaml'}"]
+    assert prepare.main([*words, f"out={tmp_path / 'p'}", "inputs=true"]) == 0
+    assert "profiles learnt and all inputs encoded" in capsys.readouterr().out
+    small = ["train.epochs=1", "progress=false", f"prepared={tmp_path / 'p'}", f"runs_dir={tmp_path / 'runs'}"]
+    assert train.main([*words, *small]) == 0
+    assert "; prepared inputs" in capsys.readouterr().out

@@ -44,8 +44,13 @@ the table and writes report.html, report.md, report.json and figures/ into the r
 All settings: conf/evaluate.yaml and conf/eval/default.yaml"""
 
 
-def evaluate(settings: Mapping[str, Any]) -> "Report":
-    """Runs the whole command for plain settings and returns the report that it wrote."""
+def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None" = None) -> "Report":
+    """Runs the whole command for plain settings and returns the report that it wrote.
+
+    Args:
+        settings: composed from `conf/evaluate.yaml`.
+        also: further contenders by name, for instance models that were fitted before.
+    """
     from twotower.evaluation.benchmark import benchmark
     from twotower.evaluation.tables import print_report
     from twotower.evaluation.writers import write_report
@@ -60,7 +65,7 @@ def evaluate(settings: Mapping[str, Any]) -> "Report":
     contenders: dict[str, Contender] = {}
     for made in ours:
         contenders |= _with_trials(made.stages, made.bundles[0], split, settings["eval"])
-    contenders |= listed_contenders(settings["eval"], split)
+    contenders |= listed_contenders(settings["eval"], split) | dict(also or {})
     options = {k: v for k, v in settings["eval"].items() if k not in _OF_THE_COMMAND}
     report = benchmark(
         split,

@@ -15,6 +15,7 @@ from twotower.data.negatives import NegativeSampler, negative_sampler
 from twotower.data.split import Holdout, Split
 from twotower.data.tables import Categories
 from twotower.features.cosine import RawCosine
+from twotower.features.profiles import Profiles
 from twotower.metrics.ranking import average_precision
 from twotower.nn.device import pick_device
 from twotower.nn.distributed import ALONE, Peers
@@ -32,6 +33,7 @@ from twotower.retrieval.joint import JointTask
 from twotower.retrieval.joint_model import JointModel
 from twotower.retrieval.objectives import Objective
 from twotower.retrieval.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.retrieval.prepared_inputs import PreparedInputs
 from twotower.retrieval.retriever import Retriever
 from twotower.retrieval.user_net import UserNet
 
@@ -66,6 +68,7 @@ class Fitting:
         progress: bool,
         on_validation: Callable[[float], None] | None = None,
         peers: Peers = ALONE,
+        prepared: PreparedInputs | None = None,
     ) -> Fitted:
         """Learns from `split.train`.
 
@@ -76,15 +79,17 @@ class Fitting:
             progress: show a bar.
             on_validation: told the figure of every epoch that is watched.
             peers: the processes that fit together; sharded tables are whole again in the leader's networks only.
+            prepared: features and inputs of this split that were learnt before; None: they are learnt here.
         """
         o = self.training
         device = pick_device(o.device)
         events = split.train.unique_pairs()
-        features = TowerFeatures.fit(split.dataset, split.train, self.features, self.towers.identity_min_count)
-        inputs, profiles = features.training_inputs(split.dataset, split.train)
+        features, inputs, profiles = self._learnt(split, prepared)
         torch.manual_seed(o.seed)
         with sharding(peers, o.shard_tables_from):
             model = build_model(self.towers, self.objective, inputs).to(device)
+        served = prepared.validation if prepared else None
+        examine = self._examiner(split.dataset, features, model, examined, served, device)
         task = JointTask(
             model=model,
             inputs=inputs,
@@ -94,7 +99,7 @@ class Fitting:
             samplers=_samplers(self.objective, split.dataset, events),
             profile_rows=profiles.rows if profiles else None,
             raw_cosine=RawCosine(inputs.profiles, inputs.items) if profiles else None,
-            validate=_telling(self._examiner(split.dataset, features, model, examined, device), on_validation),
+            validate=_telling(examine, on_validation),
             optimizers=_optimizers(model, o),
             device=device,
             peers=peers,
@@ -102,6 +107,15 @@ class Fitting:
         done = self._trainer(workspace, peers, progress=progress).fit(task)
         join_tables(model)
         return Fitted(model, features, done)
+
+    def _learnt(
+        self, split: Split, prepared: PreparedInputs | None
+    ) -> tuple[TowerFeatures, TowerInputs, Profiles | None]:
+        """Encoders, inputs and profiles of the training events."""
+        if prepared is not None:
+            return prepared.features, prepared.training, prepared.profiles
+        features = TowerFeatures.fit(split.dataset, split.train, self.features, self.towers.identity_min_count)
+        return features, *features.training_inputs(split.dataset, split.train)
 
     def _batches(self, events: Interactions) -> WindowBatches:
         """Windows as long as UserNet reads; without a history to read, every event is an example of its own."""
@@ -133,22 +147,26 @@ class Fitting:
         features: TowerFeatures,
         model: JointModel,
         holdout: Holdout | None,
+        inputs: TowerInputs | None,
         device: torch.device,
     ) -> Callable[[], float | None]:
-        """MAP@10 of some validation users, both stages; RankNet alone where nothing trains the towers."""
+        """MAP@10 of some validation users, both stages; RankNet alone where nothing trains the towers.
+
+        `inputs` are those of the moment of asking if they are known already.
+        """
         if holdout is None:
             return lambda: None
         queries, relevant = holdout.queries(), holdout.relevant()
         n = min(len(queries), self.training.validation_users or len(queries))
         rows = np.sort(np.random.default_rng(self.training.seed).choice(len(queries), n, replace=False))
         queries, relevant = queries.take(rows), relevant.take(rows)
-        inputs = features.serving_inputs(dataset, holdout.history, holdout.at)
+        served = inputs or features.serving_inputs(dataset, holdout.history, holdout.at)
 
         def examine() -> float:
             encoder = TowerEncoder(
                 model=model.eval(),
                 features=features,
-                inputs=inputs,
+                inputs=served,
                 history_length=self.towers.history_length,
                 device=device,
             )

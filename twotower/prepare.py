@@ -18,7 +18,9 @@ same data settings then reads the files instead of the source.
   out=FOLDER                         default: data-cache/prepared/NAME
   data.source.path=my.yaml           (data=own) the YAML that names your files
   data.source.on_bad_rows=drop       drop damaged rows, write them aside and count them, instead of stopping
-  data.positives.min_value=4         events with a smaller value are no positives"""
+  data.positives.min_value=4         events with a smaller value are no positives
+  inputs=true                        also learn encoders and profiles, and save the encoded inputs of a training with
+                                     these settings (protocol=, model=, features.*), which maps them into memory"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,9 +41,10 @@ def prepare(words: Sequence[str]) -> None:
         BadInput: a file is damaged.
     """
     from twotower.data.facts import facts_table
-    from twotower.prepared import read_source, save_prepared
+    from twotower.prepared import make_split, read_source, save_inputs, save_prepared
 
-    settings = plain(_compose(words))
+    encode = "inputs=true" in words
+    settings = plain(_compose([word for word in words if word not in ("inputs=true", "inputs=false")]))
     started = perf_counter()
     dataset = read_source(settings["data"])
     seconds = perf_counter() - started
@@ -49,6 +52,11 @@ def prepare(words: Sequence[str]) -> None:
     save_prepared(dataset, settings["data"], folder)
     print(facts_table(dataset))
     print(f"read in {seconds:.1f} s, saved in {folder}")
+    if encode:
+        started = perf_counter()
+        inputs = save_inputs(make_split(settings, dataset), settings, folder)
+        n = len(inputs.training.profiles)
+        print(f"{n:,} profiles learnt and all inputs encoded in {perf_counter() - started:.1f} s")
 
 
 def _compose(words: Sequence[str]) -> object:

@@ -1,17 +1,27 @@
-"""Prepared data sets: a source read once, kept as Parquet beside the recipe that made it."""
+"""Prepared data sets: a source read once, kept as Parquet beside the recipe that made it; likewise encoded inputs."""
 
 import json
+import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
+import twotower
+from twotower.atomic import fresh, put_in_place, standing
 from twotower.config import instantiate
 from twotower.data.dataset import Dataset
 from twotower.data.positives import select_positives
 from twotower.data.split import Split
 from twotower.data.splits import Splitter
+from twotower.errors import BadInput
+from twotower.retrieval.options import FeatureOptions, TowerOptions
+from twotower.retrieval.prepared_inputs import PreparedInputs
 
 RECIPE = "recipe.json"
+INPUTS = "inputs"
 
 
 def read_source(data: Mapping[str, Any]) -> Dataset:
@@ -39,6 +49,64 @@ def load_prepared(data: Mapping[str, Any], folder: Path) -> Dataset:
     if recipe.exists() and json.loads(recipe.read_text()) == _recipe(data):
         return Dataset.load(folder)
     return read_source(data)
+
+
+def save_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> PreparedInputs:
+    """Learns and encodes what a training of these settings reads, and saves it in `folder`/inputs.
+
+    Beside it lie train.parquet, validation.parquet and test.parquet: the events that are learnt from, and the targets.
+    """
+    options, min_count = _input_options(settings)
+    inputs, target = PreparedInputs.of(split, options, min_count), folder / INPUTS
+    folder.mkdir(parents=True, exist_ok=True)
+    with fresh(folder / f"{INPUTS}.new") as new:
+        inputs.save(new)
+        split.train.save(new / "train.parquet")
+        split.validation.target.save(new / "validation.parquet")
+        split.test.target.save(new / "test.parquet")
+        (new / RECIPE).write_text(json.dumps(_input_recipe(split, settings), indent=2) + "\n")
+        former = put_in_place(new, target)
+    if former is not None:
+        shutil.rmtree(former)
+    return inputs
+
+
+def load_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> PreparedInputs | None:
+    """What `save_inputs` left for the same split and settings, mapped into memory; None if it left nothing for them.
+
+    Raises:
+        BadInput: the files are damaged.
+    """
+    recipe = standing(folder / INPUTS) / RECIPE
+    if not recipe.exists() or json.loads(recipe.read_text()) != _input_recipe(split, settings):
+        return None
+    try:
+        return PreparedInputs.load(recipe.parent)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise BadInput(
+            f"{recipe.parent} does not hold what was prepared there ({error}); delete that folder, or prepare it again"
+        ) from error
+
+
+def _input_options(settings: Mapping[str, Any]) -> tuple[FeatureOptions, int]:
+    options: FeatureOptions = instantiate(settings["features"])
+    towers: TowerOptions = instantiate(settings["model"])
+    return options, towers.identity_min_count
+
+
+def _input_recipe(split: Split, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the content of encoded inputs, as JSON would give it back."""
+    options, min_count = _input_options(settings)
+    parts = {
+        "data": _recipe(settings["data"]),
+        "split": settings.get("protocol") or settings["data"]["split"],
+        "events": [len(split.train), split.validation.at, split.test.at],
+        "features": asdict(options),
+        "identity_min_count": min_count,
+        "version": twotower.__version__,
+    }
+    recipe: dict[str, Any] = json.loads(json.dumps(parts))
+    return recipe
 
 
 def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def train(config: "DictConfig", peers: "Peers | None" = None) -> Bundle | None:
         The published run, or None in a process that does not lead.
     """
     from twotower.nn.distributed import ALONE
-    from twotower.prepared import load_prepared, make_split
+    from twotower.prepared import load_inputs, load_prepared, make_split
     from twotower.two_tower import TwoTower
 
     peers = peers or ALONE
@@ -65,6 +65,7 @@ def train(config: "DictConfig", peers: "Peers | None" = None) -> Bundle | None:
     with peers.leader_first():  # it may download
         dataset = load_prepared(data, Path(settings["prepared"]))
     split = make_split(settings, dataset)
+    prepared = load_inputs(split, settings, Path(settings["prepared"]))
     model = TwoTower(
         towers=instantiate(settings["model"]),
         features=instantiate(settings["features"]),
@@ -74,10 +75,10 @@ def train(config: "DictConfig", peers: "Peers | None" = None) -> Bundle | None:
     with peers.leader_first():
         work = workspace(settings["runs_dir"], settings["run"])
         if peers.leads:
-            print(_facts(dataset, split) + (f"; {peers.size} processes" if peers.size > 1 else ""))
+            print(_facts(dataset, split) + _how(peers.size, prepared is not None))
             _resumable(work, settings)
     trained = perf_counter()
-    model.fit(split, workspace=work, progress=settings["progress"], peers=peers)
+    model.fit(split, workspace=work, progress=settings["progress"], peers=peers, prepared=prepared)
     seconds = perf_counter() - trained
     if not peers.leads:
         return None
@@ -140,6 +141,11 @@ def _facts(dataset: "Dataset", split: "Split") -> str:
         f"{split.name}: {len(split.train):,} train, {len(split.validation.target):,} validation, "
         f"{len(split.test.target):,} test"
     )
+
+
+def _how(processes: int, prepared: bool) -> str:
+    ours = [f"{processes} processes"] if processes > 1 else []
+    return "".join(f"; {fact}" for fact in [*ours, *(["prepared inputs"] if prepared else [])])
 
 
 def _outcome(model: "TwoTower", seconds: float) -> str:

@@ -25,6 +25,7 @@ from twotower.retrieval.features import TowerFeatures
 from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.objectives import JOINT, Objective
 from twotower.retrieval.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.retrieval.prepared_inputs import PreparedInputs
 from twotower.types import Floats, Queries, TopK
 
 TABLES = ("users", "profiles", "items")
@@ -64,7 +65,15 @@ class TwoTower:
         self._encoder: TowerEncoder | None = None
         self._fitted_features: TowerFeatures | None = None
 
-    def fit(self, split: Split, *, workspace: Path | None = None, progress: bool = False, peers: Peers = ALONE) -> Self:
+    def fit(
+        self,
+        split: Split,
+        *,
+        workspace: Path | None = None,
+        progress: bool = False,
+        peers: Peers = ALONE,
+        prepared: PreparedInputs | None = None,
+    ) -> Self:
         """Learns from `split.train`, stops early by `split.validation`, then stands ready for `split.test`'s moment.
 
         Args:
@@ -73,6 +82,7 @@ class TwoTower:
             progress: show a progress bar.
             peers: processes that call this together, each with the same arguments and a share of every batch; see
                 `nn.distributed.process_group`.
+            prepared: `PreparedInputs.of` this split with these options, if that was done before.
 
         Returns:
             The fitted estimator: histories, profiles and catalogue as of `split.test`. Of several processes only the
@@ -82,8 +92,9 @@ class TwoTower:
         keep_freed_memory()
         fitting = Fitting(self.towers, self.features, self.objective, self.training)
         fitted = fitting.run(
-            split, split.validation, workspace, progress=progress, on_validation=self.on_validation, peers=peers
-        )
+            split, split.validation, workspace,
+            progress=progress, on_validation=self.on_validation, peers=peers, prepared=prepared,
+        )  # fmt: skip
         self.progress = [fitted.progress]
         if self.training.refit:
             again = replace(self.training, epochs=fitted.progress.best_epoch + 1, patience=None)
@@ -93,7 +104,10 @@ class TwoTower:
         if not peers.leads:
             return self
         self._fitted_features = fitted.features
-        inputs = fitted.features.serving_inputs(split.dataset, split.test.history, split.test.at)
+        if prepared is not None and not self.training.refit:
+            inputs = prepared.test
+        else:
+            inputs = fitted.features.serving_inputs(split.dataset, split.test.history, split.test.at)
         self._encoder = self._new_encoder(fitted.model, inputs, None)
         return self
 

@@ -105,6 +105,6 @@ def test_without_shards_gradients_are_clipped_as_torch_does():
     theirs.load_state_dict(ours.state_dict())
     for module in (ours, theirs):
         module(torch.ones(4, 3)).square().sum().backward()
-    norm = clip_gradients(ours, ALONE, 0.1)
+    norm = clip_gradients(list(ours.parameters()), ALONE, 0.1)
     assert norm == nn.utils.clip_grad_norm_(theirs.parameters(), 0.1).item()
     assert torch.equal(ours.weight.grad, theirs.weight.grad)

@@ -213,7 +213,7 @@ def tables(peers: Peers) -> dict[str, torch.Tensor]:
     loss.backward()
     found |= {f"gradient/{n}": p.grad.clone() for n, p in shards_of(modules).items()}
     peers.add_up_all([p.grad for p in modules.parameters() if p.grad is not None and not isinstance(p, RowShard)])
-    found |= {"loss": loss.detach(), "norm": torch.tensor(clip_gradients(modules, peers, 0.5))}
+    found |= {"loss": loss.detach(), "norm": torch.tensor(clip_gradients(list(modules.parameters()), peers, 0.5))}
     found |= {f"clipped/{n}": p.grad.clone() for n, p in shards_of(modules).items()}
     join_tables(modules)
     return found | {

@@ -1,5 +1,7 @@
 """`EncodedTable` and `Bags`: rows stay together, sums are 1, files give back what was saved."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -48,9 +50,10 @@ def test_concatenated_bags_are_the_rows_of_all_parts(bags):
     assert joined.weights.tolist() == [0.25, 0.75, 1, 0.25, 0.75]
 
 
-def test_a_saved_table_is_loaded_unchanged(table, tmp_path):
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_saved_table_is_loaded_unchanged(table, tmp_path, mapped):
     table.save(tmp_path / "t.safetensors")
-    loaded = EncodedTable.load(tmp_path / "t.safetensors")
+    loaded = EncodedTable.load(tmp_path / "t.safetensors", mapped=mapped)
     assert (dict(loaded.sizes), loaded.continuous_names) == (dict(table.sizes), table.continuous_names)
     assert loaded.codes["make"].dtype == np.int32
     assert loaded.codes["make"].tolist() == [3, 0, 1]
@@ -59,9 +62,20 @@ def test_a_saved_table_is_loaded_unchanged(table, tmp_path):
     assert np.array_equal(loaded.continuous, table.continuous)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list what is mapped")
+def test_a_mapped_table_stays_in_its_file_and_what_is_written_stays_out_of_it(table, tmp_path):
+    table.save(tmp_path / "t.safetensors")
+    whole = EncodedTable.load(tmp_path / "t.safetensors")
+    assert "t.safetensors" not in Path("/proc/self/maps").read_text()
+    mapped = EncodedTable.load(tmp_path / "t.safetensors", mapped=True)
+    assert "t.safetensors" in Path("/proc/self/maps").read_text()
+    mapped.continuous[:] = 7
+    assert np.array_equal(EncodedTable.load(tmp_path / "t.safetensors").continuous, whole.continuous)
+
+
 def test_a_table_without_fields_survives_a_file(tmp_path):
     EncodedTable.empty(3).save(tmp_path / "t.safetensors")
-    assert len(EncodedTable.load(tmp_path / "t.safetensors")) == 3
+    assert len(EncodedTable.load(tmp_path / "t.safetensors", mapped=True)) == 3
 
 
 def test_a_value_that_is_not_finite_is_refused_by_name():

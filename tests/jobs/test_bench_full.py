@@ -18,7 +18,7 @@ def run(*arguments, check=True):
 
 @pytest.mark.slow
 def test_stages_are_measured_once_and_kept(tmp_path):
-    wanted = ["--size", "demo", "--only", "prepare,train,two_stage", "--folder", tmp_path, *FEW]
+    wanted = ["--size", "demo", "--only", "prepare,train,two_stage", "--processes", 2, "--folder", tmp_path, *FEW]
     first = run(*wanted).stdout.splitlines()
     rows = {
         line.split()[0]: line.split() for line in first if line.split()[:1] in (["prepare"], ["train"], ["two_stage"])
@@ -28,6 +28,9 @@ def test_stages_are_measured_once_and_kept(tmp_path):
     assert rows["train"][2:4] == [f"{facts['rows']:,}", "positives"]
     assert facts["seconds"] > 0
     assert facts["peak_mib"] > 50
+    assert facts["process_seconds"] > facts["seconds"]
+    assert "1 epochs by 2 processes" in facts["note"]
+    assert first[-1].startswith("all but the peers: ")
     assert run(*wanted).stdout.splitlines() == first  # kept: the same figures to the last digit
 
 

@@ -1,8 +1,10 @@
 """`Figure`: what one stage of a study took in time and memory; kept as JSON, shown as a line of a table."""
 
 import json
+import resource
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -12,8 +14,8 @@ import numpy as np
 from twotower.evaluation.environment import peak_memory_bytes
 
 HEAD = (
-    f"{'stage':<10} {'seconds':>9} {'rows':>13} {'':<10} {'per second':>11} {'CPU s':>9} {'peak GiB':>9}"
-    f"  {'goal':<16} what"
+    f"{'stage':<10} {'seconds':>9} {'rows':>13} {'':<10} {'per second':>11} {'process s':>10}"
+    f" {'CPU s':>9} {'peak GiB':>9}  {'goal':<16} what"
 )
 """Above the lines of a table."""
 
@@ -27,8 +29,9 @@ class Figure:
         rows: what it worked on.
         unit: what the rows are.
         note: what else is worth telling.
-        peak_mib: most memory of the process.
+        peak_mib: most memory of the process; of several that worked together, as many times the largest one's.
         cpu_seconds: of the whole process, reading its input included.
+        process_seconds: wall time of the whole process, from its start to its end.
     """
 
     seconds: float
@@ -37,10 +40,18 @@ class Figure:
     note: str = ""
     peak_mib: float = 0.0
     cpu_seconds: float = 0.0
+    process_seconds: float = 0.0
 
     def of_this_process(self) -> Self:
         """With the memory and CPU time of this process so far."""
         return replace(self, peak_mib=peak_memory_bytes() / 2**20, cpu_seconds=time.process_time())
+
+    def of_children(self, processes: int) -> Self:
+        """With the CPU time of the processes that this one started, and so many times the largest one's memory."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+        peak = processes * used.ru_maxrss * unit / 2**20
+        return replace(self, peak_mib=peak, cpu_seconds=used.ru_utime + used.ru_stime)
 
     def save(self, path: Path, options: Sequence[str]) -> None:
         """One JSON file, whole or not at all, with the options that it was measured with."""
@@ -62,9 +73,10 @@ class Figure:
     def line(self, stage: str, goal: str = "") -> str:
         """One line below `HEAD`."""
         rate = f"{self.rows / self.seconds:,.0f}"
+        memory = f"{self.peak_mib / 1024:>9.2f}"
         return (
-            f"{stage:<10} {self.seconds:>9,.1f} {self.rows:>13,} {self.unit:<10} {rate:>11} "
-            f"{self.cpu_seconds:>9,.1f} {self.peak_mib / 1024:>9.2f}  {goal:<16} {self.note}"
+            f"{stage:<10} {self.seconds:>9,.1f} {self.rows:>13,} {self.unit:<10} {rate:>11}"
+            f" {self.process_seconds:>10,.1f} {self.cpu_seconds:>9,.1f} {memory}  {goal:<16} {self.note}"
         )
 
 
@@ -75,3 +87,18 @@ def growth(sizes: Sequence[float], seconds: Sequence[float]) -> float:
     1.0
     """
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def growth_lines(figures: Mapping[str, Mapping[str, Figure]], sizes: Mapping[str, float]) -> list[str]:
+    """A table of each stage's exponents of wall time, CPU time and peak memory.
+
+    Args:
+        figures: stage to size to what was measured.
+        sizes: how large each size is.
+    """
+    lines = [f"{'stage':<10} {'seconds ~':>12} {'CPU s ~':>12} {'peak ~':>12}"]
+    for stage, found in figures.items():
+        at = [sizes[size] for size in found]
+        powers = [growth(at, [getattr(f, w) for f in found.values()]) for w in ("seconds", "cpu_seconds", "peak_mib")]
+        lines.append(f"{stage:<10} " + " ".join(f"{f'size^{power:.2f}':>12}" for power in powers))
+    return lines

@@ -141,11 +141,18 @@ class EncodedTable:
         save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path, facts)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Reads what `save` wrote."""
-        with safe_open(path, framework="numpy") as stored:
+    def load(cls, path: Path, *, mapped: bool = False) -> Self:
+        """Reads what `save` wrote.
+
+        Args:
+            path: the file.
+            mapped: leave the values in the file until they are read, where the system then keeps them for all processes
+                that read them; what is written into the arrays stays with this process.
+        """
+        with safe_open(path, framework="pt" if mapped else "numpy") as stored:
             facts: dict[str, str] = stored.metadata()
-            arrays: dict[str, Array] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            values = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        arrays: dict[str, Array] = {name: v.numpy() if mapped else v for name, v in values.items()}
         sizes: dict[str, int] = json.loads(facts["sizes"])
         codes = {name: _stored_codes(arrays, name) for name in sizes}
         return cls(sizes, codes, arrays["continuous"], tuple(json.loads(facts["continuous"])))

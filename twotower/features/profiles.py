@@ -87,11 +87,11 @@ class Profiles:
         (directory / "profiles.json").write_text(json.dumps(facts) + "\n")
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Opens what `save` wrote."""
+    def load(cls, directory: Path, *, mapped: bool = False) -> Self:
+        """Opens what `save` wrote; for `mapped` see `EncodedTable.load`."""
         facts = json.loads((directory / "profiles.json").read_text())
         moments = load_file(directory / "moments.safetensors")
-        table = EncodedTable.load(directory / "profiles.safetensors")
+        table = EncodedTable.load(directory / "profiles.safetensors", mapped=mapped)
         return cls(table, moments["user"], moments["as_of"], facts["n_users"], facts["window"])
 
 

@@ -52,6 +52,13 @@ def keep_freed_memory() -> bool:
     return bool(libc.mallopt(mmap_threshold, one_gib)) and bool(libc.mallopt(trim_threshold, one_gib))
 
 
+def seed_draws(seed: int) -> None:
+    """As `torch.manual_seed` for the CPU and GPUs in use, without its search for other devices: half a millisecond."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+
+
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """Lets a CPU with several threads add up in the same order at every run; it costs nothing that could be measured.

@@ -146,13 +146,18 @@ def whole_tensors(module: nn.Module) -> list[Array]:
     return [t.detach().cpu().numpy() for name, t in module.state_dict().items() if name not in shards]
 
 
-def clip_gradients(module: nn.Module, peers: Peers, largest: float) -> float:
+def clip_gradients(parameters: Sequence[Tensor], peers: Peers, largest: float) -> float:
     """Scales gradients down to a norm; the norm is of the whole model, shards in other processes included.
+
+    Args:
+        parameters: all of the model's; those without a gradient are left out.
+        peers: the processes that train together.
+        largest: norm that gradients may have.
 
     Returns:
         The norm before.
     """
-    parameters = [p for p in module.parameters() if p.grad is not None]
+    parameters = [p for p in parameters if p.grad is not None]
     shards = [p for p in parameters if isinstance(p, RowShard)]
     if not shards:
         return float(nn.utils.clip_grad_norm_(parameters, largest))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from twotower.errors import BundleError, TrainingDiverged
 from twotower.nn.checkpoints import MAIN, flat_states, load_flat_states, open_checkpoint, owners, save_checkpoint
-from twotower.nn.device import repeatable
+from twotower.nn.device import repeatable, seed_draws
 from twotower.nn.distributed import ALONE, Peers
 from twotower.nn.sharded_tables import RowShard, clip_gradients, shards_of, whole_tensors
 
@@ -141,6 +141,8 @@ class _Run:
         self.trainer = trainer
         self.task = task
         self.peers = trainer.peers
+        self.parameters = list(task.module.parameters())  # walking through the networks at every step takes long
+        self.whole = [p for p in self.parameters if not isinstance(p, RowShard)]
         self.shards = shards_of(task.module)
         self.owner = owners(self.shards, task.optimizers)
         self.at = Progress()
@@ -162,6 +164,7 @@ class _Run:
         """The batches of one epoch that are still to do, then validation and a checkpoint."""
         began, seconds_before = time.monotonic(), self.at.seconds
         self.kept = self.task.start_epoch(self.at.epoch, self.kept)
+        self.task.module.train()
         losses = self._steps(began, seconds_before)
         self.at.seconds = seconds_before + time.monotonic() - began
         self.task.module.eval()
@@ -218,8 +221,7 @@ class _Run:
         """One update; a loss or gradient that is not finite stops training with the weights still sound."""
         where = f"epoch {self.at.epoch + 1}, batch {self.at.batch + 1}"
         own = () if self.peers.leads else (self.peers.rank,)  # or all processes would drop the same units
-        torch.manual_seed(hash((self.trainer.seed, self.at.epoch, self.at.batch, *own)) & 0x7FFFFFFF)
-        self.task.module.train()
+        seed_draws(hash((self.trainer.seed, self.at.epoch, self.at.batch, *own)) & 0x7FFFFFFF)
         for optimizer in self.task.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss, own_parts = step()
@@ -228,10 +230,9 @@ class _Run:
         if not math.isfinite(value):
             raise TrainingDiverged(f"the loss became {value} at {where} ({parts}); lower train.lr or check the input")
         loss.backward()  # type: ignore[no-untyped-call]
-        whole = (p for p in self.task.module.parameters() if not isinstance(p, RowShard))
-        self.peers.add_up_all([p.grad for p in whole if p.grad is not None])
+        self.peers.add_up_all([p.grad for p in self.whole if p.grad is not None])
         if self.trainer.clip is not None:
-            norm = clip_gradients(self.task.module, self.peers, self.trainer.clip)
+            norm = clip_gradients(self.parameters, self.peers, self.trainer.clip)
             if not math.isfinite(norm):
                 raise TrainingDiverged(f"the gradient's norm became {norm} at {where}; lower train.lr")
         for optimizer in self.task.optimizers:
