@@ -12,8 +12,9 @@ import torch
 from twotower.errors import BadConfig
 from twotower.fitting import Fitting, two_stages
 from twotower.metrics.ranking import average_precision
+from twotower.nn.adagrad import RowAdagrad
 from twotower.nn.ftrl import FTRL
-from twotower.nn.training import Trainer
+from twotower.nn.training import Trainer, _Run
 from twotower.recommender import TwoStageRecommender
 from twotower.retrieval.encoder import TowerEncoder
 from twotower.retrieval.joint import JointTask
@@ -172,6 +173,35 @@ def test_windows_are_as_long_as_what_usernet_reads(task, history, longest):
     assert max(batch.targets.shape[1] for batch in made._batches.epoch(0)) == longest
 
 
+@pytest.mark.parametrize("history", ["mean", None])
+@pytest.mark.parametrize("from_rows", [None, 1])
+def test_many_identities_are_moved_row_by_row_and_few_by_adam(task, from_rows, history):
+    made = task(training=replace(TRAINING, row_wise_from=from_rows), towers=replace(TOWERS, history=history))
+    table = made.module.item_net.identities.weight
+    made.start_epoch(0, {})
+    _, step = next(made.batches(0, 0))
+    step()[0].backward()
+    assert table.grad.is_sparse == (from_rows == 1)
+    movers = [type(o) for o in made.optimizers for g in o.param_groups for p in g["params"] if p is table]
+    assert movers == [RowAdagrad if from_rows == 1 else torch.optim.Adam]
+    everything = sorted(id(p) for o in made.optimizers for g in o.param_groups for p in g["params"])
+    assert everything == sorted(id(p) for p in made.module.parameters())  # each is moved by one
+
+
+def test_row_wise_a_step_leaves_the_identities_that_it_does_not_read(task):
+    """A batch of one window reads a few of the items; the others stay, where Adam's averages would move them."""
+    sampled = replace(OBJECTIVE, retrieval_candidates=2, negatives=("uniform",), n_negatives=1, rank_positions=1)
+    made = task(training=replace(TRAINING, batch_size=1, row_wise_from=1), objective=sampled)
+    table = made.module.item_net.identities.weight
+    before = table.detach().clone()
+    run = _Run(Trainer(epochs=1, progress=False), made)
+    _, step = next(made.batches(0, 0))
+    run._step(step)
+    moved = (table.detach() != before).any(dim=1)
+    assert 0 < moved.sum() < len(table) - 1
+    assert not moved[0]  # "no identity" has no vector
+
+
 def test_the_size_of_batches_follows_the_data_unless_it_is_given():
     auto = TrainOptions(batch_size="auto")
     assert [auto.events_per_batch(n) for n in (100, 20_000, 10**6)] == [64, 200, 2048]
@@ -181,7 +211,7 @@ def test_the_size_of_batches_follows_the_data_unless_it_is_given():
 @pytest.mark.parametrize(
     "wrong",
     [{"epochs": 0}, {"lr": 0.0}, {"batch_size": 0}, {"schedule": "cosine"}, {"wide_optimizer": "sgd"},
-     {"shard_tables_from": 0}],
+     {"shard_tables_from": 0}, {"row_wise_from": 0}, {"row_wise_lr": 0.0}],
 )  # fmt: skip
 def test_training_options_that_make_no_sense_are_refused(wrong):
     with pytest.raises(BadConfig, match="train"):

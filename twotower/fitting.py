@@ -17,6 +17,7 @@ from twotower.data.tables import Categories
 from twotower.features.cosine import RawCosine
 from twotower.features.profiles import Profiles
 from twotower.metrics.ranking import average_precision
+from twotower.nn.adagrad import RowAdagrad
 from twotower.nn.device import pick_device
 from twotower.nn.distributed import ALONE, Peers
 from twotower.nn.ftrl import FTRL
@@ -87,7 +88,7 @@ class Fitting:
         features, inputs, profiles = self._learnt(split, prepared)
         torch.manual_seed(o.seed)
         with sharding(peers, o.shard_tables_from):
-            model = build_model(self.towers, self.objective, inputs).to(device)
+            model = build_model(self.towers, self.objective, inputs, sparse=o.row_wise).to(device)
         served = prepared.validation if prepared else None
         examine = self._examiner(split.dataset, features, model, examined, served, device)
         task = JointTask(
@@ -191,8 +192,17 @@ def _telling(
     return told
 
 
-def build_model(towers: TowerOptions, objective: Objective, inputs: TowerInputs) -> JointModel:
-    """UserNet, ItemNet and RankNet for the fields of some inputs, with fresh weights."""
+def build_model(
+    towers: TowerOptions,
+    objective: Objective,
+    inputs: TowerInputs,
+    *,
+    sparse: Callable[[int], bool] = lambda n_rows: False,
+) -> JointModel:
+    """UserNet, ItemNet and RankNet for the fields of some inputs, with fresh weights.
+
+    `sparse` says of a number of identities whether their table gets a sparse gradient.
+    """
     t = towers
     users, profiles, items = inputs.users, inputs.profiles, inputs.items
     user_net = UserNet(
@@ -208,14 +218,16 @@ def build_model(towers: TowerOptions, objective: Objective, inputs: TowerInputs)
         history_layers=t.history_layers,
         history_heads=t.history_heads,
     )
+    n_identities = int(inputs.identities.max(initial=0)) if t.identities else 0
     item_net = ItemNet(
         sizes=items.sizes,
         n_continuous=items.continuous.shape[1],
-        n_identities=int(inputs.identities.max(initial=0)) if t.identities else 0,
+        n_identities=n_identities,
         dim=t.dim,
         hidden=t.hidden,
         dropout=t.dropout,
         identity_dropout=t.identity_dropout,
+        sparse=sparse(n_identities + 1),
     )
     rank_net = RankNet(
         dim=t.dim,
@@ -249,12 +261,20 @@ def _samplers(objective: Objective, dataset: Dataset, events: Interactions) -> d
 
 
 def _optimizers(model: JointModel, options: TrainOptions) -> list[torch.optim.Optimizer]:
-    """Adam for the towers and the deep part, FTRL (or Adam) for the wide part."""
+    """Adam for towers and deep part, FTRL (or Adam) for the wide part, row-wise Adagrad for many identities."""
+    table = model.item_net.identities
+    rows = [table.weight] if table is not None and table.sparse else []
     wide = [p for name, p in model.named_parameters() if name.startswith("rank_net.wide.")]
-    deep = [p for name, p in model.named_parameters() if not name.startswith("rank_net.wide.")]
+    deep = [
+        p
+        for name, p in model.named_parameters()
+        if not name.startswith("rank_net.wide.") and not any(p is row for row in rows)
+    ]
     fused = True if model.user_net.history is None else None  # many small tables: one call for all, other rounding
     optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(deep, lr=options.lr, fused=fused)]
     if wide:
         kind = torch.optim.Adam if options.wide_optimizer == "adam" else FTRL
         optimizers.append(kind(wide, lr=options.wide_lr))
+    if rows:
+        optimizers.append(RowAdagrad(rows, lr=options.row_wise_lr, row_wise=True))
     return optimizers

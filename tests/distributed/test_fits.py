@@ -38,7 +38,11 @@ def alone(worker, two_tastes, one_thread):
     return fit
 
 
-FITS = ["joint, whole catalogue", "joint, sampled", "multi_cos", "multi_cos_affine", "sharded"]
+FITS = [
+    "joint, whole catalogue", "joint, sampled", "multi_cos", "multi_cos_affine", "sharded", "row-wise",
+    "sharded, row-wise",
+]  # fmt: skip
+RESUMED = ["joint, sampled", "sharded", "row-wise", "sharded, row-wise"]
 STEPS = [*FITS, "one window a batch", "one position for RankNet", "by category", "features only"]
 
 
@@ -73,13 +77,13 @@ def test_what_two_processes_fitted_is_an_ordinary_model(together, alone, name):
     np.testing.assert_allclose(ours.item_vectors, theirs.item_vectors, atol=0.02)
 
 
-@pytest.mark.parametrize("name", ["joint, sampled", "sharded"])
+@pytest.mark.parametrize("name", RESUMED)
 def test_two_processes_go_on_from_the_checkpoint_of_one(together, alone, name):
     for curves in together.facts("fits"):
         assert_same_curve(curves[f"resumed {name}"], alone(name).progress[0].history)
 
 
-@pytest.mark.parametrize("name", ["joint, sampled", "sharded"])
+@pytest.mark.parametrize("name", RESUMED)
 def test_one_process_goes_on_from_the_checkpoint_of_two(together, alone, worker, two_tastes, tmp_path, name):
     shutil.copytree(together.folder / "by two" / name, tmp_path / "work")
     with safe_open(tmp_path / "work" / "checkpoints" / "checkpoint.safetensors", framework="pt") as file:
@@ -90,7 +94,7 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(together, alone, worker,
     assert resumed.progress[0].examples == alone(name).progress[0].examples
 
 
-@pytest.mark.parametrize("name", ["joint, sampled", "sharded"])
+@pytest.mark.parametrize("name", RESUMED)
 def test_two_processes_go_on_exactly_from_their_own_checkpoint(together, name):
     for curves in together.facts("fits"):
         unkilled, resumed = ([{**row, "seconds": 0} for row in curves[key]] for key in (name, f"again {name}"))

@@ -108,3 +108,19 @@ def test_without_shards_gradients_are_clipped_as_torch_does():
     norm = clip_gradients(list(ours.parameters()), ALONE, 0.1)
     assert norm == nn.utils.clip_grad_norm_(theirs.parameters(), 0.1).item()
     assert torch.equal(ours.weight.grad, theirs.weight.grad)
+
+
+@pytest.mark.parametrize("largest", [0.1, 100.0])
+def test_sparse_gradients_are_clipped_like_dense_ones(largest):
+    ids, norms, gradients = torch.tensor([4, 1, 4]), [], []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        table, layer = nn.Embedding(6, 3, sparse=sparse), nn.Linear(3, 1)
+        layer(table(ids)).square().sum().backward()
+        assert table.weight.grad.is_sparse == sparse
+        table.weight.grad = table.weight.grad.coalesce() if sparse else table.weight.grad
+        norms.append(clip_gradients([table.weight, *layer.parameters()], ALONE, largest))
+        gradients.append([table.weight.grad.to_dense(), layer.weight.grad, layer.bias.grad])
+    assert norms[0] == pytest.approx(norms[1])
+    for dense, sparse in zip(*gradients, strict=True):
+        torch.testing.assert_close(dense, sparse)

@@ -46,6 +46,11 @@ FITS = {
     "multi_cos": (Objective(**REFERENCE, similarity="raw"), TRAINING),
     "multi_cos_affine": (Objective(**REFERENCE, similarity="affine"), TRAINING),
     "sharded": (Objective(**JOINT, retrieval_candidates=16), replace(TRAINING, shard_tables_from=3)),
+    "row-wise": (Objective(**JOINT, retrieval_candidates=16), replace(TRAINING, row_wise_from=3)),
+    "sharded, row-wise": (
+        Objective(**JOINT, retrieval_candidates=16),
+        replace(TRAINING, shard_tables_from=3, row_wise_from=3),
+    ),
 }
 """What is fitted by one process and by two; dropout is 0, since its draws belong to processes."""
 STEPS = FITS | {
@@ -58,7 +63,7 @@ STEPS = FITS | {
     "features only": (Objective(**JOINT, retrieval_candidates=1), TRAINING),
 }
 """Of these the first steps are compared as well: nothing is left for the second process, other negatives, few items."""
-RESUMED = ("joint, sampled", "sharded")
+RESUMED = ("joint, sampled", "sharded", "row-wise", "sharded, row-wise")
 KILLED_AFTER = 7
 """Steps, of 5 an epoch."""
 N_ROWS, DIM = 40, 16
@@ -121,10 +126,14 @@ def first_steps(name: str, peers: Peers) -> dict[str, torch.Tensor]:
         task.module.zero_grad()
         loss, parts = step()
         loss.backward()
-        gradients = {n: p.grad for n, p in task.module.named_parameters() if p.grad is not None}
+        gradients = {
+            n: p.grad.coalesce() if p.grad.is_sparse else p.grad
+            for n, p in task.module.named_parameters()
+            if p.grad is not None
+        }
         peers.add_up_all([g for n, g in gradients.items() if n not in shards_of(task.module)])
         sums = peers.sums({"loss": loss.item(), **parts})
-        found |= {f"{number}/{n}": g.clone() for n, g in gradients.items()}
+        found |= {f"{number}/{n}": g.to_dense().clone() for n, g in gradients.items()}
         found |= {f"{number}/{n}": torch.tensor(value) for n, value in sums.items()}
     return found
 

@@ -62,8 +62,14 @@ class Peers:
                 dist.all_reduce(tensor)
 
     def add_up_all(self, tensors: Sequence[Tensor]) -> None:
-        """`add_up` of many tensors of one type in one message."""
-        if self.size == 1 or not tensors:
+        """`add_up` of many tensors of one type in one message; sparse ones, coalesced before, take one each."""
+        if self.size == 1:
+            return
+        for tensor in tensors:
+            if tensor.is_sparse:
+                self.add_up(tensor)
+        tensors = [t for t in tensors if not t.is_sparse]
+        if not tensors:
             return
         flat = torch.cat([t.flatten() for t in tensors])
         self.add_up(flat)

@@ -87,12 +87,13 @@ def fill_table(table: Tensor, draw: Callable[[Tensor], object], first: int = 0) 
         table[rows[own] // table.peers.size] = block[own].to(table.device)
 
 
-def local_rows(table: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+def local_rows(table: Tensor, ids: Tensor, *, sparse: bool = False) -> tuple[Tensor, Tensor]:
     """A table that holds the wanted rows, and the ids in it: the table itself, or what its processes sent.
 
     Args:
         table: a parameter or a `RowShard`; of one, all its processes must ask at the same time.
         ids: rows of the whole table, any shape.
+        sparse: give a `RowShard` a sparse gradient, of the rows that were asked for.
 
     Returns:
         Ids of the same shape, and the rows that they mean. Shape [n, D].
@@ -100,7 +101,7 @@ def local_rows(table: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     if not isinstance(table, RowShard):
         return ids, table
     unique, where = torch.unique(ids, return_inverse=True)
-    rows: Tensor = _Fetched.apply(table, unique, table.peers)  # type: ignore[no-untyped-call]
+    rows: Tensor = _Fetched.apply(table, unique, table.peers, sparse)  # type: ignore[no-untyped-call]
     return where, rows
 
 
@@ -108,7 +109,7 @@ class _Fetched(torch.autograd.Function):
     """Asks each row's owner for it; on the way back every owner adds up what all processes found for its rows."""
 
     @staticmethod
-    def forward(ctx: Any, shard: Tensor, ids: Tensor, peers: Peers) -> Tensor:
+    def forward(ctx: Any, shard: Tensor, ids: Tensor, peers: Peers, sparse: bool) -> Tensor:
         owner = ids % peers.size
         order = owner.argsort(stable=True)
         wanted = torch.bincount(owner, minlength=peers.size).tolist()
@@ -117,14 +118,16 @@ class _Fetched(torch.autograd.Function):
         rows = torch.empty(len(ids), shard.shape[1], dtype=shard.dtype, device=shard.device)
         rows[order] = _exchange(shard[own], asked, wanted)
         ctx.save_for_backward(order, own)
-        ctx.wanted, ctx.asked, ctx.shape = wanted, asked, shard.shape
+        ctx.wanted, ctx.asked, ctx.shape, ctx.sparse = wanted, asked, shard.shape, sparse
         return rows
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         order, own = ctx.saved_tensors
         arrived = _exchange(gradients[0][order], ctx.wanted, ctx.asked)
-        return arrived.new_zeros(ctx.shape).index_add_(0, own, arrived), None, None
+        if ctx.sparse:
+            return torch.sparse_coo_tensor(own[None], arrived, ctx.shape, check_invariants=False), None, None, None
+        return arrived.new_zeros(ctx.shape).index_add_(0, own, arrived), None, None, None
 
 
 def _exchange(rows: Tensor, sent: Sequence[int], received: Sequence[int]) -> Tensor:
@@ -150,25 +153,29 @@ def clip_gradients(parameters: Sequence[Tensor], peers: Peers, largest: float) -
     """Scales gradients down to a norm; the norm is of the whole model, shards in other processes included.
 
     Args:
-        parameters: all of the model's; those without a gradient are left out.
+        parameters: all of the model's; those without a gradient are left out, sparse ones are coalesced.
         peers: the processes that train together.
         largest: norm that gradients may have.
 
     Returns:
         The norm before.
     """
-    parameters = [p for p in parameters if p.grad is not None]
-    shards = [p for p in parameters if isinstance(p, RowShard)]
-    if not shards:
-        return float(nn.utils.clip_grad_norm_(parameters, largest))
-    squares = [float(p.grad.norm()) ** 2 for p in parameters if p.grad is not None and not isinstance(p, RowShard)]
-    elsewhere = peers.sums({"square": sum(float(p.grad.norm()) ** 2 for p in shards if p.grad is not None)})
-    norm = float((sum(squares) + elsewhere["square"]) ** 0.5)
+    moved = [p for p in parameters if p.grad is not None]
+    if not any(isinstance(p, RowShard) or _gradient(p).is_sparse for p in moved):
+        return float(nn.utils.clip_grad_norm_(moved, largest))
+    square = sum(float(_gradient(p).norm()) ** 2 for p in moved if not isinstance(p, RowShard))
+    shards = sum(float(_gradient(p).norm()) ** 2 for p in moved if isinstance(p, RowShard))
+    norm = float((square + peers.sums({"square": shards})["square"]) ** 0.5)
     if norm > largest:
-        for parameter in parameters:
-            assert parameter.grad is not None
-            parameter.grad.mul_(largest / norm)
+        for parameter in moved:
+            _gradient(parameter).mul_(largest / norm)
     return norm
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """The gradient of a parameter that has one."""
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 @torch.no_grad()

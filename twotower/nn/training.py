@@ -230,6 +230,9 @@ class _Run:
         if not math.isfinite(value):
             raise TrainingDiverged(f"the loss became {value} at {where} ({parts}); lower train.lr or check the input")
         loss.backward()  # type: ignore[no-untyped-call]
+        for parameter in self.parameters:
+            if parameter.grad is not None and parameter.grad.is_sparse:
+                parameter.grad = parameter.grad.coalesce()  # a row once, as what follows needs it
         self.peers.add_up_all([p.grad for p in self.whole if p.grad is not None])
         if self.trainer.clip is not None:
             norm = clip_gradients(self.parameters, self.peers, self.trainer.clip)

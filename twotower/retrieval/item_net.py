@@ -28,6 +28,7 @@ class ItemNet(nn.Module):
         hidden: widths of hidden layers between the embedded features and the vector.
         dropout: on hidden layers.
         identity_dropout: share of identities that are hidden while training.
+        sparse: give the table of identities a sparse gradient, for an optimiser that moves the rows of a batch only.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class ItemNet(nn.Module):
         hidden: Sequence[int] = (),
         dropout: float = 0.0,
         identity_dropout: float = 0.0,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
         self.dim = dim
         self.identity_dropout = identity_dropout
         self.features = FieldEmbeddings(sizes, n_continuous)
         self.project = mlp([self.features.width, *hidden, dim], dropout) if self.features.width else None
-        self.identities = _identities(n_identities + 1, dim) if n_identities else None
+        self.identities = _identities(n_identities + 1, dim, sparse=sparse) if n_identities else None
         self.unnamed = nn.Parameter(torch.full((dim,), dim**-0.5)) if self.project is None else None
 
     def forward(self, features: Features, identities: Tensor) -> Tensor:
@@ -68,9 +70,10 @@ class ItemNet(nn.Module):
         return identities * kept
 
 
-def _identities(n_rows: int, dim: int) -> nn.Embedding:
+def _identities(n_rows: int, dim: int, *, sparse: bool) -> nn.Embedding:
     """A vector for each identity, drawn at random; none for number 0."""
-    table = nn.Embedding(n_rows, dim, padding_idx=0, device="meta")  # numbers only: its weight may be too large here
+    # Numbers only: its weight may be too large here.
+    table = nn.Embedding(n_rows, dim, padding_idx=0, sparse=sparse, device="meta")
     table.weight = new_table(n_rows, dim)
     fill_table(table.weight, Tensor.normal_)  # what torch draws for any embedding; seeds mean the same weights as ever
     fill_table(table.weight, lambda part: part.normal_(std=dim**-0.5), first=1)
@@ -85,4 +88,4 @@ def _named(table: nn.Embedding, identities: Tensor) -> Tensor:
     if not isinstance(table.weight, RowShard):
         vectors: Tensor = table(identities)
         return vectors
-    return F.embedding(*local_rows(table.weight, identities)) * (identities > 0)[:, None]
+    return F.embedding(*local_rows(table.weight, identities, sparse=table.sparse)) * (identities > 0)[:, None]

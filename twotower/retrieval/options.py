@@ -83,6 +83,9 @@ class TrainOptions:
         checkpoint_seconds: time between checkpoints inside an epoch.
         shard_tables_from: where several processes train, embedding tables with at least this many rows are split over
             them, row by row; None: each process holds all of every table.
+        row_wise_from: an identity table with at least this many rows is moved by row-wise Adagrad, in the rows that a
+            batch reads: a step of Adam costs as much as the table is large, its state twice the table. None: never.
+        row_wise_lr: of that.
     """
 
     epochs: int = 12
@@ -101,6 +104,8 @@ class TrainOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = 120.0
     shard_tables_from: int | None = None
+    row_wise_from: int | None = 262_144
+    row_wise_lr: float = 0.05
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.lr <= 0:
@@ -109,11 +114,20 @@ class TrainOptions:
             raise BadConfig(f"train.batch_size={self.batch_size!r} must be at least 1, or auto")
         if self.shard_tables_from is not None and self.shard_tables_from < 1:
             raise BadConfig(f"train.shard_tables_from={self.shard_tables_from} must be at least 1, or null for never")
+        if self.row_wise_lr <= 0 or (self.row_wise_from is not None and self.row_wise_from < 1):
+            raise BadConfig(
+                f"train.row_wise_from={self.row_wise_from} must be at least 1, or null for never; "
+                f"train.row_wise_lr={self.row_wise_lr} above 0"
+            )
         if self.schedule not in ("constant", "linear") or self.wide_optimizer not in ("ftrl", "adam"):
             raise BadConfig(
                 f"train.schedule={self.schedule!r} must be constant or linear, "
                 f"train.wide_optimizer={self.wide_optimizer!r} ftrl or adam"
             )
+
+    def row_wise(self, n_rows: int) -> bool:
+        """Whether a table of so many rows is optimised row by row."""
+        return self.row_wise_from is not None and n_rows >= self.row_wise_from
 
     def events_per_batch(self, n_events: int) -> int:
         """The batch size that is meant: small data gets small batches, or an epoch would be a handful of steps."""
