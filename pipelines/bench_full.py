@@ -35,7 +35,7 @@ from twotower.evaluate import evaluate
 from twotower.evaluation.benchmark import Fitted
 from twotower.evaluation.environment import machine
 from twotower.evaluation.stage_figures import HEAD, Figure, growth_lines
-from twotower.evaluation.training_peers import DictExamples, Throughput, installed_peers, plain_torch
+from twotower.evaluation.training_peers import DictExamples, Throughput, installed_peers, plain_torch, torch_loops
 from twotower.fitting import Fitting, build_model
 from twotower.models.als import ALS
 from twotower.models.hybrid import HybridMF
@@ -48,7 +48,7 @@ from twotower.verify_index import verify_index
 
 SHARES = {"1/64": "demo", "1/16": "small", "1/4": "quarter", "1": "full"}
 CANDIDATES, LENGTH, GOLD_USERS = 500, 100, 1000
-PLAIN_BATCHES = 4
+LOOP_BATCHES = 20
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def report(place: Place) -> Figure:
 
 
 def peers(place: Place) -> Figure:
-    """One epoch of ours, a few batches of a plain loop around the same networks, one epoch of other libraries."""
+    """One epoch of ours, some batches of plain loops around the same networks, one epoch of other libraries."""
     settings, split = place.settings, place.split()
     options: TrainOptions = instantiate(settings["train"] | {"epochs": 1, "patience": None})
     towers, objective = instantiate(settings["model"]), instantiate(settings["objective"])
@@ -184,12 +184,11 @@ def peers(place: Place) -> Figure:
     fitted = fitting.run(split, None, None, progress=False)
     inputs, profiles = fitted.features.training_inputs(split.dataset, split.train)
     rows = profiles.rows(events.user, events.time) if profiles else np.zeros(len(events), np.int64)
+    loops = torch_loops(DictExamples(events, inputs, rows), options.events_per_batch(len(events)))
     others = {
-        "plain torch loop": plain_torch(
-            build_model(towers, objective, inputs), DictExamples(events, inputs, rows),
-            batch_size=options.events_per_batch(len(events)), batches=PLAIN_BATCHES,
-        )
-    }  # fmt: skip
+        name: plain_torch(build_model(towers, objective, inputs), batches, at_most=LOOP_BATCHES)
+        for name, batches in loops.items()
+    }
     others |= {name: run(events) for name, run in installed_peers(towers.dim, threads).items()}
     ours = Throughput(fitted.progress.examples, fitted.progress.seconds)
     told = [f"{name} {theirs.rate:,.0f}/s, ours {ours.rate / theirs.rate:.2f} times" for name, theirs in others.items()]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from twotower.data.split import Split
-from twotower.evaluation.training_peers import DictExamples, _collated, installed_peers, plain_torch
+from twotower.evaluation.training_peers import DictExamples, _collated, installed_peers, plain_torch, torch_loops
 from twotower.fitting import build_model
 from twotower.retrieval.features import TowerFeatures
 from twotower.retrieval.objectives import Objective
@@ -40,11 +40,26 @@ def test_dictionaries_are_collated_to_the_features_that_ours_take(examples):
                 assert all(getattr(got, a).equal(getattr(codes, a)) for a in ("codes", "weights", "offsets"))
 
 
-def test_the_plain_loop_counts_and_learns(examples):
+def test_both_loops_go_over_the_same_pairs(examples):
+    """In another order: sums over an epoch agree."""
+    sums = []
+    for batches in torch_loops(examples, 16).values():
+        batches = list(batches)
+        sizes = [len(batch["positive"]) for batch in batches]
+        assert (set(sizes[:-1]), sum(sizes)) == ({16}, len(examples))
+        sums.append(
+            [torch.cat([b[part].continuous for b in batches]).double().sum(0) for part in ("profile", "positive")]
+        )
+    for dictionaries, gathered in zip(*sums, strict=True):
+        torch.testing.assert_close(dictionaries, gathered)
+
+
+@pytest.mark.parametrize("name", ["loop over dictionaries", "loop over gathered fields"])
+def test_a_plain_loop_counts_and_learns(examples, name):
     torch.manual_seed(0)
     model = build_model(REFERENCE, Objective(negatives=("uniform",), similarity="affine"), examples.inputs)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    done = plain_torch(model, examples, batch_size=16, batches=3)
+    done = plain_torch(model, torch_loops(examples, 16)[name], at_most=3)
     assert done.positives == 48
     assert done.rate == done.positives / done.seconds
     assert any(not p.equal(before[name]) for name, p in model.named_parameters())

@@ -1,7 +1,7 @@
-"""Training throughput of others on the same events: a plain torch loop around the same networks, implicit, LightFM."""
+"""Training throughput of others on the same events: plain torch loops around the same networks, implicit, LightFM."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from twotower.data.interactions import Interactions
 from twotower.features.encoded import Bags, EncodedTable
 from twotower.nn.losses import affine_similarity, preference_bce
+from twotower.nn.packed import Features
 from twotower.nn.tensors import BagTensors, FeatureTensors
 from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.joint_model import JointModel
@@ -22,6 +23,7 @@ from twotower.retrieval.user_net import UserInputs
 from twotower.types import Ids
 
 Example = dict[str, Any]
+Batch = dict[str, Features]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +78,58 @@ class DictExamples(Dataset[Example]):
         }
 
 
-def plain_torch(
-    model: JointModel, examples: DictExamples, *, batch_size: int, batches: int, lr: float = 3e-3
-) -> Throughput:
-    """A DataLoader over dictionaries, one embedding per field, autograd, Adam: the same networks, BCE and similarity.
+class GatheredBatches:
+    """The same pairs batch by batch, each field gathered from one tensor: what a careful author would write.
+
+    Iterating gives an epoch in random order, with one uniform negative a pair.
+
+    Args:
+        examples: the pairs, their features and profiles.
+        batch_size: pairs per batch.
+        seed: of order and negatives.
+    """
+
+    def __init__(self, examples: DictExamples, batch_size: int, seed: int = 0) -> None:
+        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self._inputs = examples.inputs.to(torch.device("cpu"))
+
+    def __iter__(self) -> Iterator[Batch]:
+        rng, events = np.random.default_rng(self.seed), self.examples.events
+        order = rng.permutation(len(events))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            users, items = (torch.from_numpy(ids[rows].astype(np.int64)) for ids in (events.user, events.item))
+            drawn = torch.from_numpy(rng.integers(events.n_items, size=len(rows)))
+            profiles = torch.from_numpy(self.examples.profile_rows[rows])
+            yield {
+                "static": self._inputs.users.take(users),
+                "profile": self._inputs.profiles.take(profiles),
+                "positive": self._inputs.items.take(items),
+                "negative": self._inputs.items.take(drawn),
+            }
+
+
+def torch_loops(examples: DictExamples, batch_size: int) -> dict[str, Iterable[Batch]]:
+    """Two ways to write the loop in plain torch: a DataLoader over dictionaries, and fields gathered by batch."""
+    loader = DataLoader(examples, batch_size=batch_size, shuffle=True, collate_fn=_collated)
+    return {"loop over dictionaries": loader, "loop over gathered fields": GatheredBatches(examples, batch_size)}
+
+
+def plain_torch(model: JointModel, batches: Iterable[Batch], *, at_most: int, lr: float = 3e-3) -> Throughput:
+    """One embedding per field, autograd, Adam: the same networks as ours, BCE and similarity.
 
     Args:
         model: towers of features only and RankNet.
-        examples: the training pairs.
-        batch_size: pairs per batch.
-        batches: after which it stops.
+        batches: the training pairs.
+        at_most: batches after which it stops.
         lr: of Adam.
     """
-    loader = DataLoader(examples, batch_size=batch_size, shuffle=True, collate_fn=_collated)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     model.train()
 
     def run() -> int:
         seen = 0
-        for _, batch in zip(range(batches), loader, strict=False):
+        for _, batch in zip(range(at_most), batches, strict=False):
             optimizer.zero_grad()
             _loss(model, batch).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -153,7 +188,7 @@ def _row(table: EncodedTable, row: int) -> Example:
     return fields
 
 
-def _collated(examples: list[Example]) -> dict[str, FeatureTensors]:
+def _collated(examples: list[Example]) -> Batch:
     return {part: _features([example[part] for example in examples]) for part in examples[0]}
 
 
@@ -174,7 +209,7 @@ def _bag(values: list[tuple[Any, Any]]) -> BagTensors:
     return BagTensors(torch.from_numpy(codes.astype(np.int64)), torch.from_numpy(weights), torch.from_numpy(offsets))
 
 
-def _loss(model: JointModel, batch: dict[str, FeatureTensors]) -> Tensor:
+def _loss(model: JointModel, batch: Batch) -> Tensor:
     """The objective `multi_cos_affine` with one negative per positive."""
     n, dim = len(batch["positive"]), model.user_net.dim
     nobody = torch.zeros(n, dtype=torch.long)
