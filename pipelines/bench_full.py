@@ -34,7 +34,7 @@ from twotower.data.split import Split
 from twotower.evaluate import evaluate
 from twotower.evaluation.benchmark import Fitted
 from twotower.evaluation.environment import machine
-from twotower.evaluation.stage_figures import HEAD, Figure, growth_lines
+from twotower.evaluation.stage_figures import HEAD, Figure, HeldTogether, growth_lines
 from twotower.evaluation.training_peers import DictExamples, Throughput, installed_peers, plain_torch, torch_loops
 from twotower.fitting import Fitting, build_model
 from twotower.models.als import ALS
@@ -103,12 +103,13 @@ def train(place: Place) -> Figure:
     started = time.perf_counter()
     threads = {"OMP_NUM_THREADS": "1"}  # each process has a core
     command = [*(launched if place.processes > 1 else [sys.executable]), "-m", "twotower.train", *place.words]
-    subprocess.run(command, check=True, env=os.environ | threads if place.processes > 1 else None)
+    with HeldTogether() as held:
+        subprocess.run(command, check=True, env=os.environ | threads if place.processes > 1 else None)
     seconds = time.perf_counter() - started
     curve = json.loads((Bundle.open("full", place.folder / "runs").directory / "training.json").read_text())[0]
     rate = curve["examples"] / curve["seconds"]
     note = f"{curve['epoch']} epochs by {place.processes} processes: {curve['seconds']:.0f} s of steps, {rate:,.0f}/s"
-    return Figure(seconds, curve["examples"], "positives", note).of_children(place.processes)
+    return Figure(seconds, curve["examples"], "positives", note).of_children(held)
 
 
 def index(place: Place) -> Figure:

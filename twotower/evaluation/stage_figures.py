@@ -1,10 +1,12 @@
 """`Figure`: what one stage of a study took in time and memory; kept as JSON, shown as a line of a table."""
 
 import json
+import os
 import resource
-import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -29,7 +31,7 @@ class Figure:
         rows: what it worked on.
         unit: what the rows are.
         note: what else is worth telling.
-        peak_mib: most memory of the process; of several that worked together, as many times the largest one's.
+        peak_mib: most memory of the process; of several that worked together, what they held at one moment.
         cpu_seconds: of the whole process, reading its input included.
         process_seconds: wall time of the whole process, from its start to its end.
     """
@@ -46,12 +48,10 @@ class Figure:
         """With the memory and CPU time of this process so far."""
         return replace(self, peak_mib=peak_memory_bytes() / 2**20, cpu_seconds=time.process_time())
 
-    def of_children(self, processes: int) -> Self:
-        """With the CPU time of the processes that this one started, and so many times the largest one's memory."""
+    def of_children(self, held: "HeldTogether") -> Self:
+        """With the memory that other processes held together, and the CPU time of those that this one started."""
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-        peak = processes * used.ru_maxrss * unit / 2**20
-        return replace(self, peak_mib=peak, cpu_seconds=used.ru_utime + used.ru_stime)
+        return replace(self, peak_mib=held.peak_bytes / 2**20, cpu_seconds=used.ru_utime + used.ru_stime)
 
     def save(self, path: Path, options: Sequence[str]) -> None:
         """One JSON file, whole or not at all, with the options that it was measured with."""
@@ -78,6 +78,50 @@ class Figure:
             f"{stage:<10} {self.seconds:>9,.1f} {self.rows:>13,} {self.unit:<10} {rate:>11}"
             f" {self.process_seconds:>10,.1f} {self.cpu_seconds:>9,.1f} {memory}  {goal:<16} {self.note}"
         )
+
+
+class HeldTogether:
+    """Watches, once a second, how much memory the processes hold that this one started, and those that they started.
+
+    Pages that several share count once (proportional set size). Used as `with HeldTogether() as held: …`; only Linux
+    tells it, elsewhere the peak stays 0.
+    """
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.peak_bytes = 0
+        self._seconds = seconds
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._ended.set()
+        self._watch.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(self._seconds):
+            self.peak_bytes = max(self.peak_bytes, sum(_held(pid) for pid in _descendants(os.getpid())))
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes that a process started, and theirs; without those that end just now."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += [int(child) for child in children.read_text().split()]
+    return [*found, *(further for child in found for further in _descendants(child))]
+
+
+def _held(pid: int) -> int:
+    """Bytes of a process, its part of shared pages included."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def growth(sizes: Sequence[float], seconds: Sequence[float]) -> float:
