@@ -20,6 +20,7 @@ RUN =
 INDEX =
 ARGS =
 USER_ID = 42
+JOBS ?= 2
 
 data := $(if $(DATA),data=$(DATA))
 run := $(if $(RUN),run=$(RUN))
@@ -79,11 +80,14 @@ evaluate: $(READY)  ## compare a run with tuned baselines: RUN= ARGS=
 recommend: $(READY)  ## print the list of one user: USER_ID= RUN= ARGS=
 	$(BIN)/python -m twotower.recommend --user $(USER_ID) $(strip $(if $(RUN),--run $(RUN)) $(ARGS))
 
+# Files of tests side by side, each process with one thread; two of them leave room in 8 GB.
+test test-all: export OMP_NUM_THREADS := 1
+
 test: $(READY)  ## the tests, without the slow ones: ARGS=
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 test-all: $(READY)  ## every test, slow ones too: ARGS=
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: $(READY)  ## formatting, lint and types
 	$(BIN)/ruff format --check .

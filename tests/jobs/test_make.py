@@ -68,8 +68,8 @@ def test_help_is_the_default_and_lists_every_target():
         (["evaluate", "RUN=first"], "python -m twotower.evaluate run=first"),
         (["recommend"], "python -m twotower.recommend --user 42"),
         (["recommend", "USER_ID=7", "RUN=a", "ARGS=--k 5"], "python -m twotower.recommend --user 7 --run a --k 5"),
-        (["test"], 'python -m pytest -m "not slow"'),
-        (["test-all", "ARGS=-x"], "python -m pytest -x"),
+        (["test"], 'python -m pytest -m "not slow" --numprocesses 2 --dist loadfile'),
+        (["test-all", "ARGS=-x", "JOBS=3"], "python -m pytest --numprocesses 3 --dist loadfile -x"),
         (["demo"], "python pipelines/demo.py"),
         (["benchmark"], "python pipelines/benchmark.py"),
         (
