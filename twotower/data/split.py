@@ -8,7 +8,7 @@ import numpy as np
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.errors import BadInput, LeakError
-from twotower.types import Ids, Queries, Ragged
+from twotower.types import Ids, Queries, Ragged, distinct
 
 FULL_CATALOGUE = "full catalogue"
 """What targets compete with unless a protocol samples."""
@@ -162,7 +162,7 @@ def _refuse_lost_targets(name: str, part: str, holdout: Holdout) -> None:
         return
     given, n_items = holdout.candidates, holdout.target.n_items
     keys = given.row_ids() * n_items + given.values
-    if len(np.unique(keys)) < len(keys):
+    if len(distinct(keys)) < len(keys):
         raise BadInput(f"split {name}: a {part} candidate stands twice for one user; give each once")
     lost = ~np.isin(holdout.target.pair_keys(), keys)
     known = np.isin(holdout.history.pair_keys(), keys)

@@ -97,7 +97,7 @@ def _moments(
     as_of = (after[:, None] + np.arange(steps) * refresh).ravel()
     user = np.repeat(user, steps)
     known = as_of <= max((int(after.max()), *extra_moments))
-    active = np.unique(user)
+    active = distinct(user)
     extra = np.asarray(extra_moments, np.int64)
     return (
         np.concatenate([user[known], np.repeat(active, len(extra))]),
