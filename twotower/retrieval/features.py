@@ -42,8 +42,8 @@ class TowerFeatures:
         at = int(events.time.max()) + 1
         return cls(
             options,
-            _fit(dataset.users, distinct(events.user), options, None),
-            _fit(dataset.items_at(at), distinct(events.item), options, dataset.title),
+            _fit(dataset.users, distinct(events.user.astype(np.int64)), options, None),
+            _fit(dataset.items_at(at), distinct(events.item.astype(np.int64)), options, dataset.title),
             number_identities(events, identity_min_count),
         )
 
