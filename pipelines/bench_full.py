@@ -237,8 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 1
             found[stage][size] = Figure.load(options.folder / size / f"{stage}.json")
             print(found[stage][size].line(stage, GOALS.get(stage, "") if size == "full" else ""), flush=True)
-        whole = sum(figures[size].process_seconds for stage, figures in found.items() if stage != "peers")
-        print(f"all but the peers: {whole:,.0f} s in {len(wanted)} processes one after the other")
+        study = [figures[size].process_seconds for stage, figures in found.items() if stage != "peers"]
+        print(f"all but the peers: {sum(study):,.0f} s, {len(study)} stages one after the other")
     if len(shares) > 1:
         share = {size: float(Fraction(text)) for text, size in SHARES.items()}
         print("\n" + "\n".join(growth_lines(found, share)))
