@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -17,8 +17,10 @@ from twotower.data.positives import select_positives
 from twotower.data.split import Split
 from twotower.data.splits import Splitter
 from twotower.errors import BadInput
-from twotower.retrieval.options import FeatureOptions, TowerOptions
-from twotower.retrieval.prepared_inputs import PreparedInputs
+
+if TYPE_CHECKING:
+    from twotower.retrieval.options import FeatureOptions, TowerOptions
+    from twotower.retrieval.prepared_inputs import PreparedInputs
 
 RECIPE = "recipe.json"
 INPUTS = "inputs"
@@ -51,11 +53,13 @@ def load_prepared(data: Mapping[str, Any], folder: Path) -> Dataset:
     return read_source(data)
 
 
-def save_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> PreparedInputs:
+def save_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> "PreparedInputs":
     """Learns and encodes what a training of these settings reads, and saves it in `folder`/inputs.
 
     Beside it lie train.parquet, validation.parquet and test.parquet: the events that are learnt from, and the targets.
     """
+    from twotower.retrieval.prepared_inputs import PreparedInputs  # loads torch, which data alone do not need
+
     options, min_count = _input_options(settings)
     inputs, target = PreparedInputs.of(split, options, min_count), folder / INPUTS
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,12 +75,14 @@ def save_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> Prep
     return inputs
 
 
-def load_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> PreparedInputs | None:
+def load_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> "PreparedInputs | None":
     """What `save_inputs` left for the same split and settings, mapped into memory; None if it left nothing for them.
 
     Raises:
         BadInput: the files are damaged.
     """
+    from twotower.retrieval.prepared_inputs import PreparedInputs  # see above
+
     recipe = standing(folder / INPUTS) / RECIPE
     if not recipe.exists() or json.loads(recipe.read_text()) != _input_recipe(split, settings):
         return None
@@ -88,7 +94,7 @@ def load_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> Prep
         ) from error
 
 
-def _input_options(settings: Mapping[str, Any]) -> tuple[FeatureOptions, int]:
+def _input_options(settings: Mapping[str, Any]) -> "tuple[FeatureOptions, int]":
     options: FeatureOptions = instantiate(settings["features"])
     towers: TowerOptions = instantiate(settings["model"])
     return options, towers.identity_min_count
