@@ -24,7 +24,7 @@ TOLERANCE = {
     "pairs per user": 0.06,
     "pairs per item, mean": 0.05,
     "pairs per item": 0.2,  # the sd: the demo has no ads with hundreds of viewers
-    "events on the top 10 %": 0.08,
+    "events on the top 10 %": 0.09,  # it grows with the market: .422, .441, .464 at full size
     "events on the top 1 %": 0.25,
     "users active": 0.001,
     "cold test users": 0.15,  # 2 instead of 2.2 in the demo
