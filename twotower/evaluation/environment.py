@@ -65,7 +65,7 @@ def held_memory_bytes() -> int | None:
 def restart_peak() -> bool:
     """Lets the peak begin anew at what is held now; False where the system does not offer that.
 
-    Some sandboxes take the request and do nothing, so the peak is read again.
+    A system may take the request and do nothing, so the peak is read again.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")
