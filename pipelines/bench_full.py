@@ -1,6 +1,6 @@
 """Job: measures every stage of the study on the simulated market, each in a process of its own, beside its goal.
 
-    python pipelines/bench_full.py                           # size full: what `make bench-full` runs, hours
+    python pipelines/bench_full.py                           # size full: what `make bench-full` runs, an hour
     python pipelines/bench_full.py --size small              # a sixteenth
     python pipelines/bench_full.py --scale 1/16,1/4,1        # three sizes, and how each stage grows
     python pipelines/bench_full.py --size small --only train # one stage (its predecessors must have run)
@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
 from twotower.build_index import build_index
 from twotower.bundle import Bundle
-from twotower.config import compose, conf_dir, instantiate, plain
+from twotower.config import compose, instantiate, plain
+from twotower.contenders import listed_model
 from twotower.data.split import Split
+from twotower.errors import BadInput
 from twotower.evaluate import evaluate
 from twotower.evaluation.benchmark import Fitted
 from twotower.evaluation.environment import machine
@@ -40,7 +41,7 @@ from twotower.fitting import Fitting, build_model
 from twotower.models.als import ALS
 from twotower.models.hybrid import HybridMF
 from twotower.nn.device import set_threads
-from twotower.prepared import load_prepared, make_split, read_source, save_inputs, save_prepared
+from twotower.prepared import load_inputs, load_prepared, make_split, read_source, save_inputs, save_prepared
 from twotower.retrieval.options import TrainOptions
 from twotower.serve.served_run import ServedRun
 from twotower.types import Queries
@@ -101,10 +102,11 @@ def train(place: Place) -> Figure:
     """The training command in several processes: reading, steps, validation after every epoch, publishing."""
     launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={place.processes}"]
     started = time.perf_counter()
-    threads = {"OMP_NUM_THREADS": "1"}  # each process has a core
-    command = [*(launched if place.processes > 1 else [sys.executable]), "-m", "twotower.train", *place.words]
+    together = place.processes > 1
+    command = [*(launched if together else [sys.executable]), "-m", "twotower.train", *place.words]
+    own = {"OMP_NUM_THREADS": "1"} if together else {}  # each process has a core
     with HeldTogether() as held:
-        subprocess.run(command, check=True, env=os.environ | threads if place.processes > 1 else None)
+        subprocess.run(command, check=True, env=os.environ | own)
     seconds = time.perf_counter() - started
     curve = json.loads((Bundle.open("full", place.folder / "runs").directory / "training.json").read_text())[0]
     rate = curve["examples"] / curve["seconds"]
@@ -141,8 +143,7 @@ def als(place: Place) -> Figure:
 def hybrid(place: Place) -> Figure:
     """The hybrid baseline with 100 factors."""
     split, started = place.split(), time.perf_counter()
-    options = plain(OmegaConf.load(conf_dir() / "baseline" / "hybrid.yaml"))["model"]
-    model = instantiate({**options, "dim": 100}).fit(split)
+    model = listed_model("hybrid").build(dim=100)().fit(split)
     seconds = time.perf_counter() - started
     model.save(place.folder / "hybrid")
     note = f"d = 100, best after {model.best_epochs} epochs"
@@ -182,8 +183,11 @@ def peers(place: Place) -> Figure:
     towers, objective = instantiate(settings["model"]), instantiate(settings["objective"])
     threads, events = set_threads(options.threads), split.train.unique_pairs()
     fitting = Fitting(towers, instantiate(settings["features"]), objective, options)
-    fitted = fitting.run(split, None, None, progress=False)
-    inputs, profiles = fitted.features.training_inputs(split.dataset, split.train)
+    prepared = load_inputs(split, settings, place.folder / "prepared")
+    if prepared is None:
+        raise BadInput(f"{place.folder / 'prepared'} holds no inputs for these options; run --only prepare --again")
+    fitted = fitting.run(split, None, None, progress=False, prepared=prepared)
+    inputs, profiles = prepared.training, prepared.profiles
     rows = profiles.rows(events.user, events.time) if profiles else np.zeros(len(events), np.int64)
     loops = torch_loops(DictExamples(events, inputs, rows), options.events_per_batch(len(events)))
     others = {
@@ -290,10 +294,6 @@ def _in_own_process(stage: str, size: str, options: argparse.Namespace) -> bool:
 def _queries(place: Place) -> Queries:
     """Everybody with a new pair in the test week."""
     return place.split().test.queries()
-
-
-def _since(started: float) -> str:
-    return f"{time.perf_counter() - started:.0f} s"
 
 
 if __name__ == "__main__":

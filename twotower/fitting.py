@@ -88,7 +88,7 @@ class Fitting:
         features, inputs, profiles = self._learnt(split, prepared)
         torch.manual_seed(o.seed)
         with sharding(peers, o.shard_tables_from):
-            model = build_model(self.towers, self.objective, inputs, sparse=o.row_wise).to(device)
+            model = build_model(self.towers, self.objective, inputs, row_wise_from=o.row_wise_from).to(device)
         served = prepared.validation if prepared else None
         examine = self._examiner(split.dataset, features, model, examined, served, device)
         task = JointTask(
@@ -197,11 +197,11 @@ def build_model(
     objective: Objective,
     inputs: TowerInputs,
     *,
-    sparse: Callable[[int], bool] = lambda n_rows: False,
+    row_wise_from: int | None = None,
 ) -> JointModel:
     """UserNet, ItemNet and RankNet for the fields of some inputs, with fresh weights.
 
-    `sparse` says of a number of identities whether their table gets a sparse gradient.
+    A table of at least `row_wise_from` identities gets a sparse gradient; None: none does.
     """
     t = towers
     users, profiles, items = inputs.users, inputs.profiles, inputs.items
@@ -227,7 +227,7 @@ def build_model(
         hidden=t.hidden,
         dropout=t.dropout,
         identity_dropout=t.identity_dropout,
-        sparse=sparse(n_identities + 1),
+        sparse=row_wise_from is not None and n_identities + 1 >= row_wise_from,
     )
     rank_net = RankNet(
         dim=t.dim,
@@ -263,13 +263,10 @@ def _samplers(objective: Objective, dataset: Dataset, events: Interactions) -> d
 def _optimizers(model: JointModel, options: TrainOptions) -> list[torch.optim.Optimizer]:
     """Adam for towers and deep part, FTRL (or Adam) for the wide part, row-wise Adagrad for many identities."""
     table = model.item_net.identities
-    rows = [table.weight] if table is not None and table.sparse else []
-    wide = [p for name, p in model.named_parameters() if name.startswith("rank_net.wide.")]
-    deep = [
-        p
-        for name, p in model.named_parameters()
-        if not name.startswith("rank_net.wide.") and not any(p is row for row in rows)
-    ]
+    named = dict(model.named_parameters())
+    rows = [named.pop("item_net.identities.weight")] if table is not None and table.sparse else []
+    wide = [p for name, p in named.items() if name.startswith("rank_net.wide.")]
+    deep = [p for name, p in named.items() if not name.startswith("rank_net.wide.")]
     fused = True if model.user_net.history is None else None  # many small tables: one call for all, other rounding
     optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(deep, lr=options.lr, fused=fused)]
     if wide:

@@ -13,7 +13,6 @@ from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
 from twotower.errors import NotFitted
-from twotower.features.encoded import EncodedTable
 from twotower.fitting import Fitting, build_model, new_ranker, two_stages
 from twotower.nn.device import keep_freed_memory, pick_device, set_threads
 from twotower.nn.distributed import ALONE, Peers
@@ -27,8 +26,6 @@ from twotower.retrieval.objectives import JOINT, Objective
 from twotower.retrieval.options import FeatureOptions, TowerOptions, TrainOptions
 from twotower.retrieval.prepared_inputs import PreparedInputs
 from twotower.types import Floats, Queries, TopK
-
-TABLES = ("users", "profiles", "items")
 
 
 class TwoTower:
@@ -172,8 +169,7 @@ class TwoTower:
         save_file({n: t for n, t in state.items() if n.startswith("rank_net.")}, directory / "ranker.safetensors")
         np.save(directory / "item_vectors.npy", self.item_vectors)
         self._features().save(directory / "encoders")
-        for name in TABLES:
-            getattr(self.encoder.inputs, name).save(directory / "encoders" / f"{name}.safetensors")
+        self.encoder.inputs.save(directory / "encoders")
         (directory / "model.json").write_text(json.dumps(self.options(), indent=2) + "\n")
 
     @classmethod
@@ -187,8 +183,7 @@ class TwoTower:
             training=TrainOptions(**{**facts["training"], "device": "auto"}),
         )
         features = TowerFeatures.load(directory / "encoders")
-        tables = {name: EncodedTable.load(directory / "encoders" / f"{name}.safetensors") for name in TABLES}
-        inputs = TowerInputs(**tables, identities=features.identities)
+        inputs = TowerInputs.load(directory / "encoders", features.identities)
         networks = build_model(model.towers, model.objective, inputs)
         state = load_file(directory / "towers.safetensors") | load_file(directory / "ranker.safetensors")
         networks.load_state_dict(state)

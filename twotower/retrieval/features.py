@@ -17,7 +17,7 @@ from twotower.features.profiles import ProfileLearner, Profiles
 from twotower.features.states import ItemStates
 from twotower.retrieval.inputs import TowerInputs, number_identities, with_unknown_row
 from twotower.retrieval.options import FeatureOptions
-from twotower.types import Ids, distinct
+from twotower.types import Ids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +42,8 @@ class TowerFeatures:
         at = int(events.time.max()) + 1
         return cls(
             options,
-            _fit(dataset.users, distinct(events.user.astype(np.int64)), options, None),
-            _fit(dataset.items_at(at), distinct(events.item.astype(np.int64)), options, dataset.title),
+            _fit(dataset.users, np.flatnonzero(np.bincount(events.user)), options, None),
+            _fit(dataset.items_at(at), np.flatnonzero(events.item_counts()), options, dataset.title),
             number_identities(events, identity_min_count),
         )
 

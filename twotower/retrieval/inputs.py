@@ -1,6 +1,9 @@
 """`TowerInputs`: the encoded features that the towers read, and the same on a device."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,6 +13,8 @@ from twotower.features.encoded import Bags, Codes, EncodedTable
 from twotower.nn.packed import PackedTable
 from twotower.nn.tensors import FeatureTensors
 from twotower.types import Ids, Ragged
+
+TABLES = ("users", "profiles", "items")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +50,25 @@ class TowerInputs:
             PackedTable.of(self.items),
             torch.as_tensor(self.identities),
         )
+
+    def save(self, directory: Path, tables: Sequence[str] = TABLES) -> None:
+        """A file for each table, in a directory that is made if needed; identities belong to `TowerFeatures`."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in tables:
+            getattr(self, name).save(directory / f"{name}.safetensors")
+
+    @classmethod
+    def load(
+        cls, directory: Path, identities: Ids, *, profiles: EncodedTable | None = None, mapped: bool = False
+    ) -> Self:
+        """Opens what `save` wrote; profiles that are given are not read. For `mapped` see `EncodedTable.load`."""
+        given = {} if profiles is None else {"profiles": profiles}
+        read = {
+            name: EncodedTable.load(directory / f"{name}.safetensors", mapped=mapped)
+            for name in TABLES
+            if name not in given
+        }
+        return cls(**read, **given, identities=identities)
 
     def user_rows(self, users: Ids) -> Ids:
         """Rows of `users`, unknown users at the last one."""

@@ -125,10 +125,6 @@ class TrainOptions:
                 f"train.wide_optimizer={self.wide_optimizer!r} ftrl or adam"
             )
 
-    def row_wise(self, n_rows: int) -> bool:
-        """Whether a table of so many rows is optimised row by row."""
-        return self.row_wise_from is not None and n_rows >= self.row_wise_from
-
     def events_per_batch(self, n_events: int) -> int:
         """The batch size that is meant: small data gets small batches, or an epoch would be a handful of steps."""
         return min(2048, max(64, n_events // 100)) if self.batch_size == "auto" else int(self.batch_size)

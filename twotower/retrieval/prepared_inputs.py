@@ -10,9 +10,6 @@ from twotower.features.profiles import Profiles
 from twotower.retrieval.features import TowerFeatures
 from twotower.retrieval.inputs import TowerInputs
 from twotower.retrieval.options import FeatureOptions
-from twotower.types import Ids
-
-SERVED = ("users", "profiles", "items")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +44,9 @@ class PreparedInputs:
         self.features.save(directory / "encoders")
         if self.profiles is not None:
             self.profiles.save(directory / "profiles")
-        _save(self.training, directory / "training", ("users", "items"))
-        _save(self.validation, directory / "validation", SERVED)
-        _save(self.test, directory / "test", SERVED)
+        self.training.save(directory / "training", ("users", "items"))
+        self.validation.save(directory / "validation")
+        self.test.save(directory / "test")
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -57,27 +54,12 @@ class PreparedInputs:
         features = TowerFeatures.load(directory / "encoders")
         learnt = (directory / "profiles").is_dir()
         profiles = Profiles.load(directory / "profiles", mapped=True) if learnt else None
-        tables = {name: _load(directory / "training" / f"{name}.safetensors") for name in ("users", "items")}
         table = profiles.table if profiles else EncodedTable.empty(1)
+        numbers = features.identities
         return cls(
             features,
-            TowerInputs(**tables, profiles=table, identities=features.identities),
+            TowerInputs.load(directory / "training", numbers, profiles=table, mapped=True),
             profiles,
-            _served(directory / "validation", features.identities),
-            _served(directory / "test", features.identities),
+            TowerInputs.load(directory / "validation", numbers, mapped=True),
+            TowerInputs.load(directory / "test", numbers, mapped=True),
         )
-
-
-def _save(inputs: TowerInputs, directory: Path, tables: tuple[str, ...]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in tables:
-        getattr(inputs, name).save(directory / f"{name}.safetensors")
-
-
-def _served(directory: Path, identities: Ids) -> TowerInputs:
-    tables = {name: _load(directory / f"{name}.safetensors") for name in SERVED}
-    return TowerInputs(**tables, identities=identities)
-
-
-def _load(path: Path) -> EncodedTable:
-    return EncodedTable.load(path, mapped=True)
