@@ -95,16 +95,16 @@ check: $(READY)  ## formatting, lint and types
 	$(BIN)/mypy
 
 bench: $(READY)  ## speed and memory of this machine: ARGS=
-	$(BIN)/python pipelines/bench.py $(ARGS)
+	$(BIN)/python pipelines/bench/overview.py $(ARGS)
 
 bench-ann: $(READY)  ## recall, speed and memory of the indexes: ARGS=
-	$(BIN)/python pipelines/bench_ann.py $(ARGS)
+	$(BIN)/python pipelines/bench/indexes.py $(ARGS)
 
 benchmark: $(READY)  ## every model on some data sets, one table: DATA= ARGS=
 	$(BIN)/python pipelines/benchmark.py $(strip $(if $(DATA),'data=[$(DATA)]') $(ARGS))
 
 bench-full: $(READY)  ## every stage of the study at the reference's size, hours: ARGS=
-	$(BIN)/python pipelines/bench_full.py $(ARGS)
+	$(BIN)/python pipelines/bench/full_size.py $(ARGS)
 
 clean:  ## remove caches and build output; the environment, data and runs stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

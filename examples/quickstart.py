@@ -1,10 +1,10 @@
 """A market, its split, towers and RankNet, and five ads for user 42: the library in ten lines."""
 
 from twotower.data.sources.marketplace import Marketplace
-from twotower.data.splits import ByWeek
+from twotower.data.splitters import ByWeek
 from twotower.metrics.ranking import average_precision
-from twotower.retrieval.options import TrainOptions
-from twotower.two_tower import TwoTower
+from twotower.models.two_tower.estimator import TwoTower
+from twotower.models.two_tower.options import TrainOptions
 
 dataset = Marketplace(size="demo").load()
 split = ByWeek(test_week="2017-W18").split(dataset)

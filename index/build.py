@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.build_index import main
+from twotower.commands.build_index import main
 
 if __name__ == "__main__":
     sys.exit(main())

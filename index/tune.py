@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.tune_index import main
+from twotower.commands.tune_index import main
 
 if __name__ == "__main__":
     sys.exit(main())

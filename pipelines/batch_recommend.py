@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.batch_recommend import main
+from twotower.commands.batch_recommend import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.benchmark import main
+from twotower.commands.benchmark import main
 
 if __name__ == "__main__":
     sys.exit(main())

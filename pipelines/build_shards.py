@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.build_shards import main
+from twotower.commands.build_shards import main
 
 if __name__ == "__main__":
     sys.exit(main())

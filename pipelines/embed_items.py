@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.embed_items import main
+from twotower.commands.embed_items import main
 
 if __name__ == "__main__":
     sys.exit(main())

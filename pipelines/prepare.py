@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.prepare import main
+from twotower.commands.prepare import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
+from twotower.data.splitters import LeaveLast, UserHeldOut
 from twotower.data.tables import Categories, Column, FeatureSchema, FeatureTable, Kind
+from twotower.models.base import ScoringModel
+from twotower.types import Array, Floats, Queries
 
 settings.register_profile("steady", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("steady")
@@ -130,11 +134,11 @@ def _cars() -> Dataset:
 @pytest.fixture(scope="session")
 def _trained_small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """Trained once; `small_run` gives each test a copy of its own."""
-    from twotower.bundle import publish
-    from twotower.data.serving import write_serving_files
-    from twotower.data.splits import LeaveLast
-    from twotower.retrieval.options import TowerOptions, TrainOptions
-    from twotower.two_tower import TwoTower
+    from twotower.data.splitters import LeaveLast
+    from twotower.models.two_tower.estimator import TwoTower
+    from twotower.models.two_tower.options import TowerOptions, TrainOptions
+    from twotower.runs.bundle import publish
+    from twotower.runs.serving_files import write_serving_files
 
     runs_dir, dataset = tmp_path_factory.mktemp("small") / "runs", _cars()
     options = {"towers": TowerOptions(dim=SmallRun.dim, history_layers=1), "training": TrainOptions(epochs=1)}
@@ -155,3 +159,66 @@ def small_run(_trained_small_run: SmallRun, tmp_path: Path) -> SmallRun:
     """A small published run without an index, in a folder that the test may damage."""
     shutil.copytree(_trained_small_run.runs_dir, tmp_path / "runs", symlinks=True)
     return SmallRun(tmp_path / "runs", _trained_small_run.dataset)
+
+
+TOY_USERS, TOY_ITEMS = 60, 40
+
+
+class ByScore(ScoringModel):
+    """Scores are `weight` times the item's training count, plus `noise` drawn by user and seed."""
+
+    def __init__(self, *, weight: float = 1.0, noise: float = 0.0, seed: int = 0) -> None:
+        self.weight, self.noise, self.seed = weight, noise, seed
+        self.counts = np.zeros(0, np.float32)
+
+    def fit(self, split: Split) -> "ByScore":
+        self.counts = split.train.item_counts().astype(np.float32)
+        self.n_items = split.train.n_items
+        return self
+
+    def score(self, queries: Queries) -> Floats:
+        drawn = [np.random.default_rng([self.seed, user]).random(self.n_items) for user in queries.users]
+        return (self.weight * self.counts + self.noise * np.array(drawn)).astype(np.float32)
+
+    def state(self) -> dict[str, Array]:
+        return {"counts": self.counts}
+
+    def set_state(self, state: dict[str, Array]) -> None:
+        self.counts = state["counts"]
+
+
+@pytest.fixture(scope="session")
+def by_score() -> type[ByScore]:
+    return ByScore
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    """60 users with 4 to 12 events on 40 items of skewed popularity."""
+    rng = np.random.default_rng(7)
+    user = np.repeat(np.arange(TOY_USERS), rng.integers(4, 13, TOY_USERS))
+    item = (TOY_ITEMS * rng.random(len(user)) ** 2).astype(np.int64)
+    log = Interactions.of(user, item, rng.integers(0, 1000, len(user)), n_users=TOY_USERS, n_items=TOY_ITEMS)
+    users, items = IdMap.of(range(TOY_USERS), "user"), IdMap.of(range(TOY_ITEMS), "item")
+    return Dataset("toy", log, FeatureTable.empty(TOY_USERS), FeatureTable.empty(TOY_ITEMS), users, items)
+
+
+@pytest.fixture(scope="session")
+def split(data) -> Split:
+    return LeaveLast(n=1).split(data)
+
+
+@pytest.fixture(params=[LeaveLast(n=1), UserHeldOut(n_validation=10, n_test=10)], ids=["leave_last", "user_held_out"])
+def any_split(request, data) -> Split:
+    return request.param.split(data)
+
+
+@pytest.fixture(scope="session")
+def said() -> Callable[[], tuple[list[str], Callable[[str], None]]]:
+    """Makes a list and what appends to it."""
+
+    def make() -> tuple[list[str], Callable[[str], None]]:
+        lines: list[str] = []
+        return lines, lines.append
+
+    return make

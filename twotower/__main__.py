@@ -2,7 +2,7 @@
 
 import sys
 
-from twotower.console import main
+from twotower.commands.console import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -39,7 +39,7 @@ class TrainingDiverged(TwoTowerError, ArithmeticError):
     """A loss or gradient became NaN or infinite; the text names step, value and remedy."""
 
 
-class PeerLost(TwoTowerError, RuntimeError):
+class WorkerLost(TwoTowerError, RuntimeError):
     """One of several training processes ended or does not answer; the others end too."""
 
 

@@ -94,6 +94,22 @@ class Ragged:
         lengths = self.offsets[1:][rows] - starts
         return runs(starts, lengths), lengths
 
+    def known(self) -> "Ragged":
+        """Every row without `NO_ITEM`, which stands for an item that nobody knows."""
+        kept = self.values != NO_ITEM
+        if kept.all():
+            return self
+        return Ragged.from_lengths(self.values[kept], np.bincount(self.row_ids()[kept], minlength=len(self)))
+
+    def first_occurrences(self) -> "Ragged":
+        """Every row without its repeated values, each at its first place."""
+        if not len(self.values):
+            return self
+        row = self.row_ids()
+        keys = row * (int(self.values.max()) + 1) + self.values
+        kept = np.sort(np.unique(keys, return_index=True)[1])
+        return Ragged.from_lengths(self.values[kept], np.bincount(row[kept], minlength=len(self)))
+
     def last(self, n: int) -> "Ragged":
         """Every row cut to its last `n` values."""
         lengths = np.minimum(self.lengths, n)

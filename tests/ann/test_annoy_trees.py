@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from twotower.ann.annoy_trees import AnnoyIndex
-from twotower.ann.recall import Yardstick
+from twotower.ann.measuring.recall import GroundTruth
 from twotower.errors import BundleError
 from twotower.types import NO_ITEM, TopK
 
@@ -47,9 +47,9 @@ def recalls(spread, queries, seed):
     """Recall@20 by one more dimension and by Annoy's own dot; lengths spread by a factor of about e^spread."""
     rng = np.random.default_rng(seed)
     vectors = (rng.normal(size=(3000, 24)) * rng.lognormal(0, spread, size=(3000, 1))).astype(np.float32)
-    yardstick = Yardstick(vectors, queries, [20], "inner_product")
+    ground_truth = GroundTruth(vectors, queries, [20], "inner_product")
     ours = AnnoyIndex(n_trees=20, search_k=300).build(vectors)
-    return yardstick.recall(ours)[20], yardstick.recall(ByAnnoysOwnDot(vectors, 20, 300))[20]
+    return ground_truth.recall(ours)[20], ground_truth.recall(ByAnnoysOwnDot(vectors, 20, 300))[20]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -83,9 +83,9 @@ def test_fewer_found_than_wanted_are_padded(of_many_lengths, queries):
 
 
 def test_more_nodes_find_more(of_many_lengths, queries):
-    yardstick = Yardstick(of_many_lengths, queries, [20], "inner_product")
+    ground_truth = GroundTruth(of_many_lengths, queries, [20], "inner_product")
     index = AnnoyIndex(n_trees=10).build(of_many_lengths)
-    few, many = (yardstick.recall(index.with_options(search_k=nodes))[20] for nodes in (100, 5000))
+    few, many = (ground_truth.recall(index.with_options(search_k=nodes))[20] for nodes in (100, 5000))
     assert few + 0.2 < many
 
 

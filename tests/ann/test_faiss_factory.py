@@ -6,7 +6,7 @@ import pytest
 
 from twotower.ann.exact import ExactIndex
 from twotower.ann.faiss_factory import FaissIndex
-from twotower.ann.recall import Yardstick
+from twotower.ann.measuring.recall import GroundTruth
 from twotower.errors import BadConfig, BadInput, BundleError
 
 
@@ -55,7 +55,7 @@ def test_too_few_vectors_for_the_codebook_are_said_with_the_number(vectors):
 def test_inner_products_of_vectors_that_are_not_unit_are_found_and_true(vectors, queries, factory):
     index = FaissIndex(factory=factory, cells=32, nprobe=32).build(vectors)
     found = index.search(queries, 20)
-    truth = Yardstick(vectors, queries, [20], "inner_product")
+    truth = GroundTruth(vectors, queries, [20], "inner_product")
     assert truth.recall(index)[20] >= 0.98
     expected = np.einsum("bd,bkd->bk", queries, vectors[found.items])
     np.testing.assert_allclose(found.scores, expected, rtol=1e-5, atol=1e-5)
@@ -63,9 +63,9 @@ def test_inner_products_of_vectors_that_are_not_unit_are_found_and_true(vectors,
 
 def test_second_looks_make_coarse_codes_good(vectors, queries):
     """Eight bytes' worth of 4-bit codes alone against the same codes with exact second looks."""
-    yardstick = Yardstick(vectors, queries, [20], "inner_product")
+    ground_truth = GroundTruth(vectors, queries, [20], "inner_product")
     coarse, good = (
-        yardstick.recall(FaissIndex(factory="IVF{cells},PQ8x4", cells=32, nprobe=32, k_factor=factor).build(vectors))
+        ground_truth.recall(FaissIndex(factory="IVF{cells},PQ8x4", cells=32, nprobe=32, k_factor=factor).build(vectors))
         for factor in (0, 10)
     )
     assert coarse[20] + 0.1 < good[20]
@@ -100,8 +100,10 @@ def test_nothing_of_the_shared_index_is_changed_by_other_options(vectors, querie
 def test_what_trades_time_for_recall_depends_on_the_factory(vectors, queries, factory, effort, least, most):
     index = FaissIndex(factory=factory, cells=32, metric="euclidean").build(vectors)
     assert (index.effort, *index.effort_range()) == (effort, least, most)
-    yardstick = Yardstick(vectors, queries, [10], "euclidean")
-    low, high = (yardstick.recall(index.with_options(**{effort: value, "k_factor": 1}))[10] for value in (least, most))
+    ground_truth = GroundTruth(vectors, queries, [10], "euclidean")
+    low, high = (
+        ground_truth.recall(index.with_options(**{effort: value, "k_factor": 1}))[10] for value in (least, most)
+    )
     assert low <= high
     assert high >= 0.99
 

@@ -6,7 +6,7 @@ import pytest
 from twotower.ann.cells import cells_for
 from twotower.ann.exact import ExactIndex
 from twotower.ann.kmeans import KMeansIndex
-from twotower.ann.recall import Yardstick
+from twotower.ann.measuring.recall import GroundTruth
 from twotower.ann.vectors import METRICS
 
 
@@ -46,9 +46,9 @@ def test_centroids_have_unit_length_where_inner_products_choose_the_cell(vectors
 
 
 def test_recall_grows_with_the_cells_looked_into(vectors, queries):
-    yardstick = Yardstick(vectors, queries, [10], "cosine")
+    ground_truth = GroundTruth(vectors, queries, [10], "cosine")
     index = KMeansIndex(metric="cosine", cells=40).build(vectors)
-    recalls = [yardstick.recall(index.with_options(nprobe=nprobe))[10] for nprobe in (1, 4, 40)]
+    recalls = [ground_truth.recall(index.with_options(nprobe=nprobe))[10] for nprobe in (1, 4, 40)]
     assert recalls[0] < recalls[1] < recalls[2] == 1
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from twotower.benchmark import split_words
-from twotower.config import compose, conf_dir, instantiate, locate
+from twotower.commands.benchmark import split_words
+from twotower.commands.tune import overrides_of
+from twotower.config.compose import compose, conf_dir, instantiate, locate
 from twotower.errors import BadConfig
-from twotower.evaluation.kinds import KINDS, is_foreign
-from twotower.evaluation.space import parse
-from twotower.tune import overrides_of
+from twotower.evaluation.families import KINDS, is_foreign
+from twotower.tuning.search_space import parse
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(conf_dir().rglob("*.yaml"))
@@ -24,14 +24,14 @@ GROUP_FILES = [path for path in FILES if path.parent != conf_dir()]
 CONFIG_OF_COMMAND = {
     "twotower.train": "train",
     "twotower.evaluate": "evaluate",
-    "twotower.build_index": "build_index",
+    "twotower.commands.build_index": "build_index",
     "index/build.py": "build_index",
-    "twotower.verify_index": "verify_index",
+    "twotower.commands.verify_index": "verify_index",
     "index/verify.py": "verify_index",
-    "twotower.tune_index": "tune_index",
+    "twotower.commands.tune_index": "tune_index",
     "index/tune.py": "tune_index",
-    "twotower.tune": "tune",
-    "twotower.benchmark": "benchmark",
+    "twotower.commands.tune": "tune",
+    "twotower.commands.benchmark": "benchmark",
     "pipelines/benchmark.py": "benchmark",
     "pipelines/prepare.py": "train",
 }
@@ -150,8 +150,8 @@ def documented_commands() -> Iterator[Any]:
         for command, rest in pattern.findall(path.read_text().replace("\\\n", " ")):
             words = shlex.split(rest)
             overrides = [w for w in words if "=" in w and not w.startswith("-") and w.split("=")[0] not in NOT_CONFIG]
-            overrides = overrides_of(overrides) if command == "twotower.tune" else overrides
-            if command in ("twotower.benchmark", "pipelines/benchmark.py"):
+            overrides = overrides_of(overrides) if command == "twotower.commands.tune" else overrides
+            if command in ("twotower.commands.benchmark", "pipelines/benchmark.py"):
                 overrides = split_words(overrides)[0]
             if overrides:
                 yield pytest.param(CONFIG_OF_COMMAND[command], overrides, id=f"{path.name}:{' '.join(overrides)}")

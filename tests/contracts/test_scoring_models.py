@@ -8,11 +8,12 @@ from omegaconf import OmegaConf
 from safetensors.numpy import save_file
 
 from twotower import topk
-from twotower.ann.timing import limited_threads
-from twotower.config import conf_dir, instantiate
+from twotower.ann.measuring.timing import limited_threads
+from twotower.config.compose import conf_dir, instantiate
 from twotower.errors import BadConfig, BadInput, BundleError, NotFitted
 from twotower.metrics.ranking import average_precision
-from twotower.models import base, vector_lists
+from twotower.models import base
+from twotower.models import best_products as vector_lists
 from twotower.models.base import ScoringModel
 from twotower.models.popular import Popular
 from twotower.topk import top_k

@@ -7,9 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from twotower.ann.exact import ExactIndex
-from twotower.ann.recall import recall_of
+from twotower.ann.measuring.recall import recall_of
 from twotower.ann.vectors import METRICS
-from twotower.config import group_files, instantiate, locate
+from twotower.config.compose import group_files, instantiate, locate
 from twotower.errors import BadConfig, BadInput, NotFitted
 from twotower.types import NO_ITEM
 

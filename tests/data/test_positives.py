@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from twotower.data.dataset import Dataset
-from twotower.data.facts import facts, missing_share
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.positives import select_positives
+from twotower.data.summary import facts, missing_share
 from twotower.data.tables import MISSING_TIME, Categories, FeatureTable, MultiCategories
 from twotower.errors import BadConfig, BadInput
 

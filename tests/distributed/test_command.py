@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from twotower.bundle import Bundle
-from twotower.recommend import main as recommend
-from twotower.train import main
+from twotower.commands.recommend import main as recommend
+from twotower.commands.train import main
+from twotower.runs.bundle import Bundle
 
 ROOT = Path(__file__).parents[2]
 SMALL = (
@@ -23,8 +23,8 @@ SMALL = (
 """Sharded tables and a last fit: all that a checkpoint of several processes holds."""
 DYING = """
 import itertools, os, sys
-from twotower.retrieval.joint import JointTask
-from twotower.train import main
+from twotower.models.two_tower.joint_task import JointTask
+from twotower.commands.train import main
 
 loss, steps = JointTask._loss, itertools.count()
 
@@ -68,7 +68,7 @@ def test_when_one_process_dies_the_other_says_so_publishes_nothing_and_one_or_tw
     words = [*SMALL, f"runs_dir={tmp_path / 'runs'}"]
     (status, _, said), (killed, _, _) = both(["-c", DYING, *words])
     assert (status, killed) == (1, -signal.SIGKILL)
-    assert said.splitlines()[-1].startswith("PeerLost: another process of this training ended or is not answering")
+    assert said.splitlines()[-1].startswith("WorkerLost: another process of this training ended or is not answering")
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [".shop.training"]
     assert main(words) == 0
     assert "going on from the checkpoint" in capsys.readouterr().out

@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 
 from twotower.errors import BundleError
+from twotower.models.two_tower.estimator import TwoTower
 from twotower.nn.distributed import ALONE
-from twotower.two_tower import TwoTower
 
 TOLERANCE = 1e-4
 """Relative, per epoch and term. Sums run in another order, and Adam amplifies what is left of gradients near 0."""

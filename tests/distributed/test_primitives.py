@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from twotower.errors import BadConfig
-from twotower.nn.distributed import ALONE, Peers, gather_rows, process_group, sum_over
+from twotower.nn.distributed import ALONE, Workers, gather_rows, process_group, sum_over
 
 
 def test_gathered_rows_are_those_of_all_processes_and_their_gradients_are_summed(together):
@@ -88,8 +88,8 @@ def test_without_a_second_process_no_group_is_made(monkeypatch, given):
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    with process_group() as peers:
-        assert peers == Peers(0, 1)
+    with process_group() as workers:
+        assert workers == Workers(0, 1)
         assert not torch.distributed.is_initialized()
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from twotower.nn import sharded_tables
-from twotower.nn.distributed import ALONE, Peers
+from twotower.nn.distributed import ALONE, Workers
 from twotower.nn.sharded_tables import RowShard, clip_gradients, fill_table, new_table, sharding
 
 
@@ -78,7 +78,7 @@ def test_rows_drawn_in_blocks_are_those_that_are_drawn_at_once(monkeypatch, dim,
     draw(whole[first:])
     following = torch.rand(1)
     for rank in range(3):
-        part = RowShard(n_rows, dim, Peers(rank, 3))
+        part = RowShard(n_rows, dim, Workers(rank, 3))
         nn.init.zeros_(part)
         torch.manual_seed(0)
         fill_table(part, draw, first)
@@ -89,14 +89,14 @@ def test_rows_drawn_in_blocks_are_those_that_are_drawn_at_once(monkeypatch, dim,
 
 
 def test_small_tables_and_those_of_a_single_process_are_whole():
-    with sharding(Peers(1, 2), 10):
+    with sharding(Workers(1, 2), 10):
         assert isinstance(new_table(10, 2), RowShard)
         assert new_table(10, 2).shape == (5, 2)
         assert new_table(11, 2).shape == (5, 2)
         assert not isinstance(new_table(9, 2), RowShard)
     assert new_table(10, 2).shape == (10, 2)
-    for peers, rows in ((ALONE, 10), (Peers(0, 2), None)):
-        with sharding(peers, rows):
+    for workers, rows in ((ALONE, 10), (Workers(0, 2), None)):
+        with sharding(workers, rows):
             assert not isinstance(new_table(10, 2), RowShard)
 
 

@@ -16,18 +16,18 @@ import torch
 from safetensors.torch import save_file
 
 from twotower.data.split import Split
-from twotower.errors import BadInput, PeerLost
-from twotower.fitting import Fitting
-from twotower.nn.distributed import Peers, gather_rows, process_group, sum_over
+from twotower.errors import BadInput, WorkerLost
+from twotower.models.two_tower.estimator import TwoTower
+from twotower.models.two_tower.fitting import Fitting
+from twotower.models.two_tower.item_net import ItemNet
+from twotower.models.two_tower.joint_task import JointTask
+from twotower.models.two_tower.objective import Objective
+from twotower.models.two_tower.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.nn.distributed import Workers, gather_rows, process_group, sum_over
 from twotower.nn.embeddings import FieldEmbeddings, LinearFields
 from twotower.nn.sharded_tables import RowShard, clip_gradients, join_tables, sharding, shards_of
 from twotower.nn.tensors import BagTensors, FeatureTensors
-from twotower.nn.training import Trainer
-from twotower.retrieval.item_net import ItemNet
-from twotower.retrieval.joint import JointTask
-from twotower.retrieval.objectives import Objective
-from twotower.retrieval.options import FeatureOptions, TowerOptions, TrainOptions
-from twotower.two_tower import TwoTower
+from twotower.training.loop import Trainer
 
 TOWERS = TowerOptions(
     dim=8, history_layers=1, history_length=6, dropout=0.0, rank_dropout=0.0, identity_dropout=0.0
@@ -99,7 +99,7 @@ class Caught(Exception):
     """Carries what was to be trained."""
 
 
-def task_of(name: str, peers: Peers) -> JointTask:
+def task_of(name: str, workers: Workers) -> JointTask:
     """The task of a fit that does not begin."""
     objective, training = STEPS[name]
     towers = replace(TOWERS, history=None) if name == "features only" else TOWERS
@@ -111,16 +111,16 @@ def task_of(name: str, peers: Peers) -> JointTask:
 
     usual, Trainer.fit = Trainer.fit, caught
     try:
-        Fitting(towers, FeatureOptions(), objective, training).run(split, None, None, progress=False, peers=peers)
+        Fitting(towers, FeatureOptions(), objective, training).run(split, None, None, progress=False, workers=workers)
     except Caught as found:
         return found.args[0]
     finally:
         Trainer.fit = usual
 
 
-def first_steps(name: str, peers: Peers) -> dict[str, torch.Tensor]:
+def first_steps(name: str, workers: Workers) -> dict[str, torch.Tensor]:
     """Loss and gradients of the first batches, all at the first weights."""
-    task, found = task_of(name, peers), {}
+    task, found = task_of(name, workers), {}
     task.start_epoch(0, {})
     for number, (_, step) in zip(range(2), task.batches(0, 0), strict=False):
         task.module.zero_grad()
@@ -131,8 +131,8 @@ def first_steps(name: str, peers: Peers) -> dict[str, torch.Tensor]:
             for n, p in task.module.named_parameters()
             if p.grad is not None
         }
-        peers.add_up_all([g for n, g in gradients.items() if n not in shards_of(task.module)])
-        sums = peers.sums({"loss": loss.item(), **parts})
+        workers.add_up_all([g for n, g in gradients.items() if n not in shards_of(task.module)])
+        sums = workers.sums({"loss": loss.item(), **parts})
         found |= {f"{number}/{n}": g.to_dense().clone() for n, g in gradients.items()}
         found |= {f"{number}/{n}": torch.tensor(value) for n, value in sums.items()}
     return found
@@ -170,59 +170,59 @@ def looked_up(made: dict[str, torch.nn.Module], rank: int) -> torch.Tensor:
     return (both * torch.linspace(-1, 1, both.numel()).view_as(both)).sum()
 
 
-def primitives(peers: Peers) -> dict[str, torch.Tensor]:
+def primitives(workers: Workers) -> dict[str, torch.Tensor]:
     """Gathered rows and summed values, with the gradients of a loss that differs by process."""
     found = {}
     for name, counts in {"uneven": (1, 3), "none": (0, 2)}.items():
-        own = torch.arange(counts[peers.rank] * 2.0).view(-1, 2) + 10 * peers.rank
+        own = torch.arange(counts[workers.rank] * 2.0).view(-1, 2) + 10 * workers.rank
         own.requires_grad_()
-        rows = gather_rows(peers, own)
-        (rows * (1 + peers.rank) * torch.arange(rows.numel()).view_as(rows)).sum().backward()
+        rows = gather_rows(workers, own)
+        (rows * (1 + workers.rank) * torch.arange(rows.numel()).view_as(rows)).sum().backward()
         found |= {f"{name}/rows": rows.detach(), f"{name}/gradient": own.grad}
-    value = torch.tensor(3.0 + peers.rank, requires_grad=True)
-    total = sum_over(peers, value)
-    (total**2 / peers.size).backward()
-    gradients = [torch.full((2, 3), 1.0 + peers.rank), torch.full((4,), 10.0 * peers.rank)]
-    peers.add_up_all(gradients)
+    value = torch.tensor(3.0 + workers.rank, requires_grad=True)
+    total = sum_over(workers, value)
+    (total**2 / workers.size).backward()
+    gradients = [torch.full((2, 3), 1.0 + workers.rank), torch.full((4,), 10.0 * workers.rank)]
+    workers.add_up_all(gradients)
     found |= {"total": total.detach(), "total/gradient": value.grad, "a": gradients[0], "b": gradients[1]}
     return found
 
 
-def told(peers: Peers, folder: Path) -> dict[str, object]:
+def told(workers: Workers, folder: Path) -> dict[str, object]:
     """What the processes say to each other in words and numbers."""
-    figures = [peers.from_leader(figure if peers.leads else -1.0) for figure in (None, 0.25, 0.0)]
-    with peers.leader_first():
+    figures = [workers.from_leader(figure if workers.leads else -1.0) for figure in (None, 0.25, 0.0)]
+    with workers.leader_first():
         seen = (folder / "by-the-leader").exists()
-        if peers.leads:
+        if workers.leads:
             (folder / "by-the-leader").touch()
     try:
-        peers.check_same("weights", [torch.full((3,), float(peers.rank)).numpy()])
+        workers.check_same("weights", [torch.full((3,), float(workers.rank)).numpy()])
         refused = ""
     except BadInput as error:
         refused = str(error)
-    peers.check_same("weights", [torch.ones(3).numpy()])
-    sums = peers.sums({"loss": 1.5, "n": float(peers.rank)})
+    workers.check_same("weights", [torch.ones(3).numpy()])
+    sums = workers.sums({"loss": 1.5, "n": float(workers.rank)})
     return {
         "figures": figures,
         "seen": seen,
         "refused": refused,
         "sums": sums,
-        "block": peers.block(torch.arange(5).numpy()).tolist(),
+        "block": workers.block(torch.arange(5).numpy()).tolist(),
     }
 
 
-def tables(peers: Peers) -> dict[str, torch.Tensor]:
+def tables(workers: Workers) -> dict[str, torch.Tensor]:
     """Sharded tables: fresh rows, values, gradients, their norm, and the tables joined."""
-    with sharding(peers, 30):
+    with sharding(workers, 30):
         made = networks()
     modules = torch.nn.ModuleDict(made)
     assert len(shards_of(modules)) == 5
     found = {f"fresh/{n}": p.detach().clone() for n, p in modules.named_parameters() if isinstance(p, RowShard)}
-    loss = looked_up(made, peers.rank)
+    loss = looked_up(made, workers.rank)
     loss.backward()
     found |= {f"gradient/{n}": p.grad.clone() for n, p in shards_of(modules).items()}
-    peers.add_up_all([p.grad for p in modules.parameters() if p.grad is not None and not isinstance(p, RowShard)])
-    found |= {"loss": loss.detach(), "norm": torch.tensor(clip_gradients(list(modules.parameters()), peers, 0.5))}
+    workers.add_up_all([p.grad for p in modules.parameters() if p.grad is not None and not isinstance(p, RowShard)])
+    found |= {"loss": loss.detach(), "norm": torch.tensor(clip_gradients(list(modules.parameters()), workers, 0.5))}
     found |= {f"clipped/{n}": p.grad.clone() for n, p in shards_of(modules).items()}
     join_tables(modules)
     return found | {
@@ -230,54 +230,54 @@ def tables(peers: Peers) -> dict[str, torch.Tensor]:
     }
 
 
-def fits(peers: Peers, folder: Path) -> dict[str, object]:
+def fits(workers: Workers, folder: Path) -> dict[str, object]:
     """The curve of every fit, of a fit that goes on from one process, and checkpoints of two for one to go on from."""
     split, curves = two_tastes(), {}
     for name in FITS:
-        model = estimator(name).fit(split, peers=peers)
+        model = estimator(name).fit(split, workers=workers)
         curves[name] = model.progress[0].history
-        if peers.leads:
+        if workers.leads:
             model.save(folder / "models" / name)
     for name in RESUMED:
-        resumed = estimator(name).fit(split, workspace=folder / "by one" / name, peers=peers)
+        resumed = estimator(name).fit(split, workspace=folder / "by one" / name, workers=workers)
         curves[f"resumed {name}"] = resumed.progress[0].history
         kill_after(KILLED_AFTER)
         try:
-            estimator(name, checkpoint_seconds=-1.0).fit(split, workspace=folder / "by two" / name, peers=peers)
+            estimator(name, checkpoint_seconds=-1.0).fit(split, workspace=folder / "by two" / name, workers=workers)
         except Killed:
             kill_after(None)
         again = folder / "by two again" / name
-        peers.wait()
-        if peers.leads:
+        workers.wait()
+        if workers.leads:
             shutil.copytree(folder / "by two" / name, again)
-        peers.wait()
-        curves[f"again {name}"] = estimator(name).fit(split, workspace=again, peers=peers).progress[0].history
+        workers.wait()
+        curves[f"again {name}"] = estimator(name).fit(split, workspace=again, workers=workers).progress[0].history
     return curves
 
 
-def lost(peers: Peers) -> str:
+def lost(workers: Workers) -> str:
     """What is said when another process is gone."""
     try:
-        peers.wait()
-    except PeerLost as error:
+        workers.wait()
+    except WorkerLost as error:
         return str(error)
     return ""
 
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    with process_group() as peers:
-        own = folder / str(peers.rank)
+    with process_group() as workers:
+        own = folder / str(workers.rank)
         own.mkdir()
-        save_file({n: t.contiguous() for n, t in primitives(peers).items()}, own / "primitives.safetensors")
-        save_file({n: t.contiguous() for n, t in tables(peers).items()}, own / "tables.safetensors")
-        (own / "told.json").write_text(json.dumps(told(peers, folder)))
+        save_file({n: t.contiguous() for n, t in primitives(workers).items()}, own / "primitives.safetensors")
+        save_file({n: t.contiguous() for n, t in tables(workers).items()}, own / "tables.safetensors")
+        (own / "told.json").write_text(json.dumps(told(workers, folder)))
         for name in STEPS:
-            save_file(first_steps(name, peers), own / f"{name}.safetensors")
-        (own / "fits.json").write_text(json.dumps(fits(peers, folder)))
-        if not peers.leads:
+            save_file(first_steps(name, workers), own / f"{name}.safetensors")
+        (own / "fits.json").write_text(json.dumps(fits(workers, folder)))
+        if not workers.leads:
             os._exit(0)  # without a word
-        (own / "lost.json").write_text(json.dumps(lost(peers)))
+        (own / "lost.json").write_text(json.dumps(lost(workers)))
         os._exit(0)  # torch may abort while it leaves a group whose other process is gone
 
 

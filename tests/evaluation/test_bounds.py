@@ -19,8 +19,8 @@ import sys
 import numpy as np
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout
-from twotower.evaluation.environment import peak_memory_bytes
-from twotower.evaluation.runner import evaluate
+from twotower.evaluation.machine import peak_memory_bytes
+from twotower.evaluation.examine import examine
 from twotower.models.{module} import {name}
 
 n_users, n_items, dim = int(sys.argv[1]), int(sys.argv[2]), 64
@@ -36,7 +36,7 @@ holdout = Holdout.of(events.where(~newest), events.where(newest), 10)
 some = np.arange(2)
 model.recommend(holdout.queries().take(some), 10)  # libraries are loaded
 before = peak_memory_bytes()
-found = evaluate(model, holdout)
+found = examine(model, holdout)
 print(found.n_users, peak_memory_bytes() - before)
 """
 STATES = {
@@ -74,7 +74,13 @@ def test_peak_memory_is_bounded_and_does_not_grow_with_the_users(model, many):
 @pytest.mark.slow
 def test_the_benchmark_of_lists_stays_within_the_same_bound_for_any_number_of_users():
     def peak(n_users: int) -> int:
-        command = [sys.executable, "pipelines/bench_scoring.py", "--only=ours", f"--users={n_users}", "--items=30000"]
+        command = [
+            sys.executable,
+            "pipelines/bench/exact_lists.py",
+            "--only=ours",
+            f"--users={n_users}",
+            "--items=30000",
+        ]
         found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         return json.loads(found.splitlines()[-1])["peak_bytes"]
 

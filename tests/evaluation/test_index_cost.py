@@ -5,13 +5,13 @@ import pytest
 
 from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig
-from twotower.evaluation.benchmark import benchmark
+from twotower.evaluation.contest import contest
 from twotower.evaluation.index_cost import IndexUse
-from twotower.evaluation.markdown import markdown
 from twotower.evaluation.report import Report
-from twotower.evaluation.sentences import index_cost_line
-from twotower.recommender import TwoStageRecommender
-from twotower.retrieval.retriever import Retriever
+from twotower.reports.markdown import markdown
+from twotower.reports.wording import index_cost_line
+from twotower.stages.recommender import TwoStageRecommender
+from twotower.stages.retriever import Retriever
 from twotower.types import TopK
 
 N_ITEMS = 40  # of the toy data set
@@ -49,7 +49,7 @@ def costs(split):
 
     contenders = {"blinkered": stages(Blinkered()), "exact": stages(ExactIndex())}
     uses = {"blinkered": IndexUse("Blinkered", "exact"), "exact": IndexUse("ExactIndex", None)}
-    return benchmark(split, contenders, ks=(1, 5), resamples=500, index_uses=uses)
+    return contest(split, contenders, ks=(1, 5), resamples=500, index_uses=uses)
 
 
 def test_a_blinkered_index_loses_just_the_users_whose_item_it_cannot_find(costs, split):
@@ -78,11 +78,11 @@ def test_the_costs_stand_on_the_page_and_in_json(costs):
 
 
 def test_a_report_without_an_index_says_nothing_of_it(split, by_score):
-    report = benchmark(split, {"popular": by_score().fit(split)}, resamples=10)
+    report = contest(split, {"popular": by_score().fit(split)}, resamples=10)
     assert report.index_costs == ()
     assert "index" not in markdown(report)
 
 
 def test_exact_retrieval_that_was_not_examined_is_refused(split, by_score):
     with pytest.raises(BadConfig, match="'exact' must be a contender; there are popular"):
-        benchmark(split, {"popular": by_score().fit(split)}, index_uses={"popular": IndexUse("x", "exact")})
+        contest(split, {"popular": by_score().fit(split)}, index_uses={"popular": IndexUse("x", "exact")})

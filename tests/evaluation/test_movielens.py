@@ -3,8 +3,8 @@
 import pytest
 
 from twotower.data.sources.movielens import MovieLens
-from twotower.data.splits import LeaveLast
-from twotower.evaluation.runner import evaluate
+from twotower.data.splitters import LeaveLast
+from twotower.evaluation.examine import examine
 from twotower.models.popular import Popular
 
 
@@ -15,5 +15,5 @@ def test_popular_on_ml_1m_has_the_known_map_at_five(data_root):
         pytest.skip(f"no ml-1m in {data_root}")
     split = LeaveLast(n=1).split(MovieLens(variant="ml-1m", root=data_root).load())
     assert (len(split.train), len(split.validation.target), len(split.test.target)) == (988_129, 6_040, 6_040)
-    found = evaluate(Popular().fit(split.refit()), split.test, ks=(5, 10))
+    found = examine(Popular().fit(split.refit()), split.test, ks=(5, 10))
     assert found.mean("map@5") == pytest.approx(0.0102, abs=5e-5)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from twotower.errors import BadConfig
-from twotower.evaluation.benchmark import Fitted, benchmark
+from twotower.evaluation.contest import Entrant, contest
+from twotower.evaluation.examine import Evaluation
 from twotower.evaluation.paired import Draws, paired, peer_checks, relative_gains, stage_gains
-from twotower.evaluation.runner import Evaluation
 
 DRAWS = Draws(resamples=500, level=0.9, seed=1)
 
@@ -86,8 +86,8 @@ def test_a_stage_adds_what_stands_between_the_two_means(found):
 
 def test_gains_in_a_report_are_ours_over_all_but_our_own_parts(split, by_score):
     fitted = by_score().fit(split)
-    contenders = {name: Fitted(fitted, kind=kind) for name, kind in (("a", "ours"), ("b", "stage"), ("c", "cf"))}
-    report = benchmark(split, contenders, ks=(1, 10), resamples=20)
+    contenders = {name: Entrant(fitted, kind=kind) for name, kind in (("a", "ours"), ("b", "stage"), ("c", "cf"))}
+    report = contest(split, contenders, ks=(1, 10), resamples=20)
     assert [(g.model, g.against, g.metric) for g in report.gains] == [("a", "c", "map@1"), ("a", "c", "map@10")]
     with pytest.raises(BadConfig, match="d: kind 'knn' is unknown; choose one of ours"):
-        benchmark(split, {"d": Fitted(fitted, kind="knn")}, resamples=20)
+        contest(split, {"d": Entrant(fitted, kind="knn")}, resamples=20)

@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from twotower.config import compose, group_files, instantiate, plain
+from twotower.commands.evaluate import _common_split
+from twotower.config.build import make_split
+from twotower.config.compose import compose, group_files, instantiate, plain
 from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
-from twotower.data.splits import ColdUsers, LeaveLast, SampledNegatives
+from twotower.data.splitters import ColdUsers, LeaveLast, SampledNegatives
 from twotower.data.tables import FeatureTable
 from twotower.errors import BadConfig, BadInput, BundleError, LeakError
-from twotower.evaluate import _common_split
-from twotower.evaluation.benchmark import benchmark, compare
-from twotower.evaluation.blind import BlindSplit, blind_final
-from twotower.evaluation.markdown import markdown
-from twotower.evaluation.runner import evaluate
-from twotower.evaluation.tables import text_table
-from twotower.evaluation.tuning import tune
-from twotower.prepared import make_split
+from twotower.evaluation.contest import compare, contest
+from twotower.evaluation.examine import examine
+from twotower.reports.markdown import markdown
+from twotower.reports.tables import text_table
+from twotower.tuning.blind_split import BlindSplit, blind_final
+from twotower.tuning.tune import tune
 from twotower.types import Ragged
 
 N_USERS, N_ITEMS = 120, 300
@@ -191,7 +191,7 @@ class KnownCut:
 def test_only_candidates_are_ranked_by_the_models_own_scores(sampled, by_score):
     """The rank of a target is one plus the candidates with a better score (ties by id), by hand for every user."""
     model = by_score(noise=3.0).fit(sampled)
-    found = evaluate(model, sampled.test, ks=(1, 10))
+    found = examine(model, sampled.test, ks=(1, 10))
     queries = sampled.test.queries()
     scores = model.score(queries)
     for row, (user, target) in enumerate(zip(queries.users, sampled.test.relevant(), strict=True)):
@@ -206,14 +206,14 @@ def test_only_candidates_are_ranked_by_the_models_own_scores(sampled, by_score):
 def test_a_sampled_figure_is_larger_than_that_of_the_full_catalogue_and_the_same_for_every_block(sampled, by_score):
     model = by_score(noise=3.0).fit(sampled)
     whole = Holdout(sampled.test.history, sampled.test.target, sampled.test.at)
-    few, all_items = evaluate(model, sampled.test, ks=(10,)), evaluate(model, whole, ks=(10,))
+    few, all_items = examine(model, sampled.test, ks=(10,)), examine(model, whole, ks=(10,))
     assert few.mean("hit_rate@10") > all_items.mean("hit_rate@10")
-    small = evaluate(model, sampled.test, ks=(10,), block=7)
+    small = examine(model, sampled.test, ks=(10,), block=7)
     np.testing.assert_array_equal(few.per_user["ndcg@10"], small.per_user["ndcg@10"])
 
 
 def test_a_report_says_that_negatives_were_sampled(sampled, by_score):
-    report = benchmark(sampled, {"popular": by_score().fit(sampled)}, resamples=10)
+    report = contest(sampled, {"popular": by_score().fit(sampled)}, resamples=10)
     assert report.split["competitors"] == "sampled, 99 negatives"
     assert "sampled, 99 negatives per user" in markdown(report)
     assert "full catalogue" not in markdown(report)
@@ -223,7 +223,7 @@ def test_a_report_says_that_negatives_were_sampled(sampled, by_score):
 def test_sampled_and_full_figures_do_not_stand_in_one_table(sampled, by_score):
     model = by_score().fit(sampled)
     whole = Holdout(sampled.test.history, sampled.test.target, sampled.test.at)
-    found = {"few": evaluate(model, sampled.test, ks=(10,)), "all": evaluate(model, whole, ks=(10,))}
+    found = {"few": examine(model, sampled.test, ks=(10,)), "all": examine(model, whole, ks=(10,))}
     with pytest.raises(BadConfig, match="few: sampled, 99 negatives; all: full catalogue"):
         compare(found, baseline=None, resamples=10, level=0.95, seed=0)
 

@@ -5,7 +5,7 @@ import pytest
 
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout
-from twotower.data.splits import RandomSplit
+from twotower.data.splitters import RandomSplit
 from twotower.errors import BadConfig, BadInput
 from twotower.evaluation.paired import Draws
 from twotower.evaluation.ratings import compare_ratings, evaluate_ratings, rating_table

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from twotower.errors import BadConfig
-from twotower.evaluation.benchmark import Fitted, TunedContender, benchmark
-from twotower.evaluation.runner import evaluate
+from twotower.evaluation.contest import Entrant, contest
+from twotower.evaluation.examine import examine
 from twotower.evaluation.seeds import pooled, takes_seed
-from twotower.evaluation.tables import text_table
-from twotower.evaluation.tuning import fit_final
+from twotower.reports.tables import text_table
+from twotower.runs.tuned_contenders import TunedContender
+from twotower.tuning.tune import fit_final
 
 SEEDS = (4, 1, 7)
 
@@ -18,7 +19,7 @@ SEEDS = (4, 1, 7)
 @pytest.fixture(scope="module")
 def parts(split, by_score):
     return {
-        seed: evaluate(fit_final(partial(by_score, noise=9.0), {"seed": seed}, split), split.test, ks=(10,))
+        seed: examine(fit_final(partial(by_score, noise=9.0), {"seed": seed}, split), split.test, ks=(10,))
         for seed in SEEDS
     }
 
@@ -44,7 +45,7 @@ def test_a_contender_is_tuned_once_and_fitted_for_every_seed(split, by_score, pa
             return super().fit(split)
 
     contender = TunedContender(partial(Counted, noise=9.0), {"weight": [1.0, 0.0]}, seeds=SEEDS, max_trials=2)
-    report = benchmark(split, {"random": contender}, ks=(10,), resamples=20)
+    report = contest(split, {"random": contender}, ks=(10,), resamples=20)
     assert len(fits) == 2 + 3
     assert fits[2:] == list(SEEDS)
     (model,) = report.models
@@ -67,21 +68,21 @@ def test_a_model_without_a_seed_is_fitted_once():
 
 
 def test_one_seed_leaves_no_spread(split, by_score):
-    report = benchmark(split, {"one": TunedContender(by_score, {}, seeds=(3,))}, ks=(10,), resamples=20)
+    report = contest(split, {"one": TunedContender(by_score, {}, seeds=(3,))}, ks=(10,), resamples=20)
     assert report.models[0].options["seed"] == 3
     assert (report.models[0].seeds, report.row("one", "map@10").sd) == ((), None)
 
 
 def test_fits_that_are_there_already_are_averaged_too(split, by_score, parts):
     make = {seed: partial(fit_final, partial(by_score, noise=9.0), {"seed": seed}, split) for seed in SEEDS}
-    contender = Fitted(make[4](), again={seed: make[seed] for seed in (1, 7)}, seed=4)
-    report = benchmark(split, {"runs": contender}, ks=(10,), resamples=20)
+    contender = Entrant(make[4](), again={seed: make[seed] for seed in (1, 7)}, seed=4)
+    report = contest(split, {"runs": contender}, ks=(10,), resamples=20)
     assert report.row("runs", "map@10").mean == pytest.approx(np.mean([p.mean("map@10") for p in parts.values()]))
     assert report.models[0].seeds == SEEDS
 
 
 def test_other_users_and_foolish_seeds_are_refused(split, by_score, parts):
-    other = evaluate(by_score().fit(split), split.validation, ks=(10,))
+    other = examine(by_score().fit(split), split.validation, ks=(10,))
     shorter = type(other)(
         other.users[1:], {m: v[1:] for m, v in other.per_user.items()}, other.catalogue, other.ks, 1.0
     )
@@ -89,4 +90,4 @@ def test_other_users_and_foolish_seeds_are_refused(split, by_score, parts):
         pooled({0: parts[4], 1: shorter})
     for seeds in ((0, 0), (-1,), (1.5,)):
         with pytest.raises(BadConfig, match=r"eval.seeds: .* must be whole numbers from 0, each once"):
-            benchmark(split, {"a": TunedContender(by_score, {}, seeds=seeds)}, resamples=10)
+            contest(split, {"a": TunedContender(by_score, {}, seeds=seeds)}, resamples=10)

@@ -6,13 +6,13 @@ import pytest
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout
 from twotower.errors import BadConfig
+from twotower.evaluation.accumulator import Detail
+from twotower.evaluation.examine import examine
 from twotower.evaluation.paired import Draws
-from twotower.evaluation.runner import evaluate
 from twotower.evaluation.slices import by_activity, by_popularity, slice_rows, slicings
-from twotower.evaluation.tally import Detail
-from twotower.metrics.bootstrap import bootstrap_intervals, holm, permutation_test
+from twotower.metrics.groups import only_items
 from twotower.metrics.ranking import ranking_metrics
-from twotower.metrics.slices import only_items
+from twotower.metrics.significance import bootstrap_intervals, holm, permutation_test
 
 METRICS = ("map@5", "recall@5")
 DRAWS = Draws(resamples=200, level=0.9, seed=3)
@@ -21,7 +21,7 @@ DRAWS = Draws(resamples=200, level=0.9, seed=3)
 def examined(model, split, block=1024):
     made = slicings(split.test, ("activity", "popularity"), (1, 6, 9))
     detail = Detail(made["popularity"], METRICS)
-    return made, evaluate(model, split.test, ks=(5, 10), block=block, detail=detail)
+    return made, examine(model, split.test, ks=(5, 10), block=block, detail=detail)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_intervals_and_tests_are_those_of_the_members_with_holm_over_models_and_
 
 def test_a_slice_of_few_users_has_a_mean_and_no_interval(split, by_score):
     made = slicings(split.test, ("activity",), (1, 11))
-    found = {"popular": evaluate(by_score().fit(split), split.test, ks=(5,))}
+    found = {"popular": examine(by_score().fit(split), split.test, ks=(5,))}
     rows = slice_rows(found, made, split.test, metrics=("map@5",), baseline=None, draws=DRAWS)
     few = [row for row in rows if row.users < 10]
     assert few

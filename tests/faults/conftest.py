@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from twotower.bundle import Bundle, publish, publish_index
-from twotower.config import group_files, instantiate
+from twotower.config.compose import group_files, instantiate
+from twotower.runs.bundle import Bundle, publish, publish_index
 
 N, D = 300, 16
 FACTORIES = {"faiss HNSW": "HNSW32", "faiss SQfp16": "IVF{cells},SQfp16"}

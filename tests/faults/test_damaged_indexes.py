@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from twotower.ann.base import IndexBase
-from twotower.bundle import Bundle
-from twotower.config import locate
+from twotower.config.compose import locate
 from twotower.errors import BadConfig, BundleError
+from twotower.runs.bundle import Bundle
 
 CASES = 200
 ANNOY_NODE = 12 + 4 * 17  # bytes: three ints, then a float for each of 16 dimensions and the one that levels lengths
@@ -166,7 +166,7 @@ def test_two_hundred_damaged_directories_are_refused_before_a_loader_sees_them(s
 OPEN_ALL = """
 import sys
 from pathlib import Path
-from twotower.bundle import Bundle
+from twotower.runs.bundle import Bundle
 from twotower.errors import BadConfig, BundleError
 refused = 0
 for run in sorted(Path(sys.argv[1]).iterdir()):

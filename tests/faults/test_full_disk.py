@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from twotower.ann.exact import ExactIndex
-from twotower.bundle import Bundle, publish, publish_index
-from twotower.config import instantiate
-from twotower.console import run_command
+from twotower.commands.console import run_command
+from twotower.config.compose import instantiate
 from twotower.errors import BundleError
+from twotower.runs.bundle import Bundle, publish, publish_index
 
 resource = pytest.importorskip("resource", reason="limits of file sizes are set the POSIX way")
 
@@ -125,8 +125,8 @@ import shutil, sys
 from pathlib import Path
 import numpy as np
 from twotower.ann.exact import ExactIndex
-from twotower.bundle import Bundle, publish_index
-from twotower.config import instantiate
+from twotower.runs.bundle import Bundle, publish_index
+from twotower.config.compose import instantiate
 from twotower.errors import BundleError
 shutil.copytree(sys.argv[1], "disk/x")
 bundle = Bundle.open("disk/x")

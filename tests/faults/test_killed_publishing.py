@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from twotower import atomic
-from twotower.bundle import Bundle, publish_index
-from twotower.config import instantiate
+from twotower.config.compose import instantiate
+from twotower.runs.bundle import Bundle, publish_index
+from twotower.storage import atomic
 
 KILLS, AT_WORK, MOST = 30, 10, 300
 PAIRS = {

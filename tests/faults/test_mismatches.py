@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from twotower import atomic
 from twotower.ann.exact import ExactIndex
 from twotower.ann.kmeans import KMeansIndex
-from twotower.bundle import Bundle, publish_index
-from twotower.config import instantiate, locate
+from twotower.config.compose import instantiate, locate
 from twotower.errors import BundleError, IndexMismatch
+from twotower.runs.bundle import Bundle, publish_index
+from twotower.storage import atomic
 
 
 def edit(path, **changes):

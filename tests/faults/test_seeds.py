@@ -11,7 +11,7 @@ import hashlib, json, os, sys, tempfile
 from pathlib import Path
 import faiss, numpy as np
 from threadpoolctl import threadpool_limits
-from twotower.config import instantiate
+from twotower.config.compose import instantiate
 
 def digests(options, vectors):
     with tempfile.TemporaryDirectory() as folder:

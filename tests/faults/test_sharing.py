@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twotower.bundle import publish_index
-from twotower.config import instantiate
+from twotower.config.compose import instantiate
+from twotower.runs.bundle import publish_index
 
 N, D = 20_000, 32
 FAISS = {"_target_": "twotower.ann.faiss_factory.FaissIndex", "cells": 64, "train_per_cell": 80}
@@ -35,7 +35,7 @@ COPIED = {
 SERVE = """
 import ctypes, gc, json, sys
 import numpy as np
-from twotower.bundle import Bundle
+from twotower.runs.bundle import Bundle
 import twotower.ann.annoy_trees, twotower.ann.faiss_factory, twotower.ann.kmeans
 
 def held():

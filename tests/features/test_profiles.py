@@ -11,9 +11,9 @@ from twotower.errors import BadConfig, BadInput
 from twotower.features import profiles as profiles_module
 from twotower.features.encoded import EncodedTable, as_matrix
 from twotower.features.encoders import FeatureEncoder
+from twotower.features.item_states import ItemStates
 from twotower.features.markov import MarkovWeights
 from twotower.features.profiles import ProfileLearner, Profiles
-from twotower.features.states import ItemStates
 from twotower.features.windows import DAY
 from twotower.types import UNKNOWN_USER, Ragged
 

@@ -10,15 +10,15 @@ SHOP = ["data=own", "data.source.path=examples/own_data/shop.yaml", "model.dim=8
 
 
 def test_each_figure_stands_below_the_command_that_measures_it_alone():
-    command = [sys.executable, "pipelines/bench.py", "--users=300", "--items=2000", *SHOP]
+    command = [sys.executable, "pipelines/bench/overview.py", "--users=300", "--items=2000", *SHOP]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     shown = [line for line in lines if line.startswith("$ ")]
     assert shown == [
         *(
-            f"$ python pipelines/bench.py --only {name} {' '.join(SHOP)}"
+            f"$ python pipelines/bench/overview.py --only {name} {' '.join(SHOP)}"
             for name in ("loading", "training", "evaluation")
         ),
-        "$ python pipelines/bench_scoring.py --users=300 --items=2000",
+        "$ python pipelines/bench/exact_lists.py --users=300 --items=2000",
     ]
     for command_line, what in zip(shown, ("events", "training events", "users"), strict=False):
         figure = lines[lines.index(command_line) + 1]

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def lines_of(*arguments):
-    command = [sys.executable, "pipelines/bench_ann.py", *arguments]
+    command = [sys.executable, "pipelines/bench/indexes.py", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 

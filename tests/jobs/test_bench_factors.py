@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def lines_of(*words: str) -> list[str]:
-    command = [sys.executable, "pipelines/bench_factors.py", *words, "--market", "0.001", "dim=4"]
+    command = [sys.executable, "pipelines/bench/factor_models.py", *words, "--market", "0.001", "dim=4"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 

@@ -12,7 +12,7 @@ FEW = ["train.epochs=1", "train.validation_users=50", "model.dim=8"]
 
 
 def run(*arguments, check=True):
-    command = [sys.executable, "pipelines/bench_full.py", *map(str, arguments)]
+    command = [sys.executable, "pipelines/bench/full_size.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=check)
 
 

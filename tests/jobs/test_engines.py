@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from twotower import batch_recommend, build_shards, embed_items
-from twotower.bundle import Bundle
-from twotower.jobs.output import read_success
+from twotower.commands import batch_recommend, build_shards, embed_items
+from twotower.runs.bundle import Bundle
+from twotower.storage.unfinished import read_success
 
 RAY = pytest.param(
     "ray",
@@ -60,7 +60,7 @@ def test_a_killed_job_leaves_nothing_that_looks_whole_and_goes_on_when_it_is_typ
     Path("many.csv").write_text("user\n" + "".join(f"u{i % 25}\n" for i in range(200)))
     words = ["users=many.csv", "part_rows=2", "batch_rows=2"]
     assert batch_recommend.main(["out=one", *words, "threads=1"]) == 0
-    command = [sys.executable, "-m", "twotower.batch_recommend", "out=two", *words, *engine]
+    command = [sys.executable, "-m", "twotower", "batch-recommend", "out=two", *words, *engine]
     work, until = Path(".two.unfinished"), time.monotonic() + 120
     with subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as job:
         while not list(work.glob("part-*")):

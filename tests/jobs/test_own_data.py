@@ -12,22 +12,29 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "examples" / "own_data" / "README.md"
-MODULES = {"pipelines/prepare.py": "twotower.prepare"}
+MODULES = {"pipelines/prepare.py": "twotower.commands.prepare"}
 
 
 def commands() -> list[tuple[str, list[str]]]:
     """Module and words of every command line of the README."""
     lines = re.findall(r"^python (?:-m )?(\S+) (.+)$", README.read_text(), re.MULTILINE)
-    return [(MODULES.get(module, module), shlex.split(words)) for module, words in lines]
+    return [module_and_words(module, shlex.split(words)) for module, words in lines]
+
+
+def module_and_words(module: str, words: list[str]) -> tuple[str, list[str]]:
+    """`python -m twotower build-index …` calls the module of that command."""
+    if module == "twotower":
+        module, words = f"twotower.commands.{words[0].replace('-', '_')}", words[1:]
+    return MODULES.get(module, module), words
 
 
 def elsewhere(module: str, words: list[str], folder: Path) -> list[str]:
     """The same words with all output in `folder` and a training of one epoch."""
     own = [str(ROOT / w) if w.startswith("examples/") else w.replace("=examples/", f"={ROOT}/examples/") for w in words]
     more = {
-        "twotower.prepare": [f"out={folder}/prepared"],
+        "twotower.commands.prepare": [f"out={folder}/prepared"],
         "twotower.train": [f"runs_dir={folder}", f"prepared={folder}/prepared", "train.epochs=1", "progress=false"],
-        "twotower.build_index": [f"runs_dir={folder}"],
+        "twotower.commands.build_index": [f"runs_dir={folder}"],
         "twotower.recommend": ["--runs-dir", str(folder), "--json"],
     }
     return [*own, *more[module]]

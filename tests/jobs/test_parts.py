@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twotower.errors import BadConfig, BadInput, BundleError, MissingData
-from twotower.jobs.engines import engine_named, usable_cores
+from twotower.jobs.engines import usable_cores
 from twotower.jobs.local import LocalEngine
-from twotower.jobs.output import read_success
+from twotower.jobs.named_engine import engine_named
 from twotower.jobs.parts import map_batches, parquet_files, plan_parts, read_batches
+from twotower.storage.unfinished import read_success
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from twotower.commands.prepare import main
 from twotower.data.dataset import Dataset
 from twotower.data.sources.tabular import from_yaml
-from twotower.prepare import main
 
 SHOP = Path(__file__).parents[2] / "examples" / "own_data"
 OWN = ("data=own", f"data.source.path={SHOP / 'shop.yaml'}")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twotower.errors import BadConfig, BadInput
 from twotower.metrics import ranking
-from twotower.metrics.names import metric_label, metric_meaning
+from twotower.metrics.labels import metric_label, metric_meaning
 from twotower.metrics.ranking import METRICS, as_topk, average_precision, hit_matrix, ndcg, precision, ranking_metrics
 from twotower.topk import top_k
 from twotower.types import NO_ITEM, Ragged

@@ -9,9 +9,9 @@ from scipy import sparse
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
 from twotower.errors import BadConfig
-from twotower.models.ease import EASE, closed_form
-from twotower.models.item_knn import ItemKNN, ages, nearest_items
+from twotower.models.linear import EASE, closed_form
 from twotower.models.matrix import history_matrix, largest_per_row, pair_matrix, popularity, row_blocks
+from twotower.models.neighbours import ItemKNN, ages, nearest_items
 from twotower.models.popular import Popular
 from twotower.types import UNKNOWN_USER, Queries, Ragged
 
@@ -116,7 +116,7 @@ def test_weightings_make_busy_users_count_less(two_tastes):
 def test_neighbours_do_not_depend_on_the_blocks(two_tastes, monkeypatch):
     users = pair_matrix(two_tastes.train)
     whole = nearest_items(users, 5, 1.0).toarray()
-    monkeypatch.setattr("twotower.models.item_knn.row_blocks", lambda work: row_blocks(work, 100))
+    monkeypatch.setattr("twotower.models.neighbours.row_blocks", lambda work: row_blocks(work, 100))
     np.testing.assert_array_equal(nearest_items(users, 5, 1.0).toarray(), whole)
     assert ((whole > 0).sum(axis=1) <= 5).all()
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from twotower.ann.changes import Changes, find_remaining, with_added
+from twotower.ann.faiss_products import pair_scores_of
 from twotower.ann.files import check_files, checked_shared, read_facts, write_facts
-from twotower.ann.native import pair_scores_of
 from twotower.ann.vectors import checked_catalogue, checked_metric, checked_queries, is_unit, same_rows, unit, unit_rows
 from twotower.errors import BadConfig, BadInput, NotFitted
 from twotower.protocols import Metric

@@ -7,7 +7,7 @@ from typing import Self
 import faiss
 import numpy as np
 
-from twotower.ann.native import nearest
+from twotower.ann.faiss_products import nearest
 from twotower.protocols import Metric
 from twotower.types import Array, Floats, Ids, Ragged
 

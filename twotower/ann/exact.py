@@ -1,4 +1,4 @@
-"""`ExactIndex`: every vector is compared; the yardstick of all other indexes, and right for small catalogues."""
+"""`ExactIndex`: every vector is compared; the ground_truth of all other indexes, and right for small catalogues."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ from twotower.ann.base import IndexBase, Progress
 from twotower.ann.cells import cells_for, sample
 from twotower.ann.changes import Changes
 from twotower.ann.disk_lists import read_native, save_disk_lists, write_native
-from twotower.ann.native import FAISS_METRICS, higher_is_better
+from twotower.ann.faiss_products import FAISS_METRICS, higher_is_better
 from twotower.errors import BadConfig, BadInput, BundleError
 from twotower.topk import rescore
 from twotower.types import Array, Floats, TopK

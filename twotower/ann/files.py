@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twotower import atomic
 from twotower.ann.vectors import digest_of_rows
 from twotower.errors import BundleError, IndexMismatch
+from twotower.storage import atomic
 from twotower.types import Floats
 
 FACTS = "index.json"

@@ -7,7 +7,7 @@ import numpy as np
 
 from twotower.ann.base import IndexBase, Progress
 from twotower.ann.cells import Cells, cells_for
-from twotower.ann.native import pair_scores_of
+from twotower.ann.faiss_products import pair_scores_of
 from twotower.topk import best_of
 from twotower.types import Floats, TopK
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from twotower.ann.native import nearest, pair_scores_of
+from twotower.ann.faiss_products import nearest, pair_scores_of
 from twotower.protocols import Metric
 from twotower.topk import rescore, top_k
 from twotower.types import Bools, Floats, TopK

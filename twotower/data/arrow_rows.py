@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from twotower.data.assembly import split_lists
 from twotower.data.categories import MISSING, Categories, MultiCategories, as_text
-from twotower.data.raw_times import parse_times
+from twotower.data.reading.assembly import split_lists
+from twotower.data.reading.raw_times import parse_times
 from twotower.data.schema import Column, FeatureSchema, Kind
 from twotower.data.table_files import WEIGHTS
 from twotower.data.tables import FeatureTable, Values

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from twotower.errors import BadConfig
-from twotower.evaluation.report import Row
-from twotower.evaluation.runner import Evaluation, parse_metric
-from twotower.metrics.bootstrap import Values, bootstrap_intervals, holm, permutation_test
+from twotower.evaluation.examine import Evaluation, parse_metric
+from twotower.evaluation.results import Row
+from twotower.metrics.significance import Float64s, bootstrap_intervals, holm, permutation_test
 
 
 def compare(
@@ -46,7 +46,7 @@ def spread(evaluation: Evaluation, metric: str) -> float | None:
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
-def _corrected(names: Sequence[tuple[str, str]], p_value: Values, baseline: str | None) -> Values:
+def _corrected(names: Sequence[tuple[str, str]], p_value: Float64s, baseline: str | None) -> Float64s:
     """Holm's correction; a family is every model but the baseline, by one metric at one cut-off."""
     p_holm = p_value.copy()
     for family in {metric for _, metric in names}:

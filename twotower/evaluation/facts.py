@@ -4,8 +4,7 @@ import math
 from typing import Any
 
 from twotower.data.split import Holdout, Split
-from twotower.evaluation.space import Options
-from twotower.evaluation.tuning import Tuned
+from twotower.evaluation.search_result import Options, SearchResult
 
 
 def all_options(model: Any, known: Options) -> Options:
@@ -14,7 +13,7 @@ def all_options(model: Any, known: Options) -> Options:
     return dict(options()) if callable(options) else dict(known)
 
 
-def trial_facts(tuned: Tuned | None) -> list[dict[str, Any]]:
+def trial_facts(tuned: SearchResult | None) -> list[dict[str, Any]]:
     """Options, score, seconds and error of every trial, in order."""
     trials = tuned.trials if tuned else ()
     return [{"options": t.options, "score": finite(t.score), "seconds": t.seconds, "error": t.error} for t in trials]

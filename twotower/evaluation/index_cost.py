@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twotower.errors import BadConfig
+from twotower.evaluation.examine import Evaluation
 from twotower.evaluation.paired import Draws, paired
-from twotower.evaluation.report import IndexCost
-from twotower.evaluation.runner import Evaluation
+from twotower.evaluation.results import IndexCost
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from twotower.errors import BadConfig
-from twotower.evaluation.findings import Gain, PeerCheck, StageGain
-from twotower.evaluation.runner import Evaluation
-from twotower.metrics.bootstrap import Values, bootstrap_intervals, percentiles, permutation_test, resampled_means
+from twotower.evaluation.examine import Evaluation
+from twotower.evaluation.results import Gain, PeerCheck, StageGain
+from twotower.metrics.significance import Float64s, bootstrap_intervals, percentiles, permutation_test, resampled_means
 
 _ENDLESS = 1e300
 
@@ -129,7 +129,7 @@ def relative_gains(
     return tuple(gains)
 
 
-def _ends(ratio: Values, level: float) -> tuple[float | None, float | None]:
+def _ends(ratio: Float64s, level: float) -> tuple[float | None, float | None]:
     """Ends of the interval; None where samples in which the other one has nothing leave it open."""
     if np.isnan(ratio).any():
         return None, None

@@ -8,10 +8,10 @@ import numpy as np
 from twotower.data.split import Holdout
 from twotower.errors import BadConfig, BadInput
 from twotower.evaluation.paired import Draws
-from twotower.evaluation.tables import aligned
-from twotower.metrics.bootstrap import Values, holm, percentiles, permutation_test, resampled_means
 from twotower.metrics.rating import auc_per_user, checked_pairs, log_losses
+from twotower.metrics.significance import Float64s, holm, percentiles, permutation_test, resampled_means
 from twotower.protocols import RatingModel
+from twotower.text import aligned
 from twotower.types import Ids
 
 METRICS: Mapping[str, tuple[str, str, str]] = {
@@ -34,7 +34,7 @@ class RatingEvaluation:
     """
 
     users: Ids
-    amounts: Mapping[str, Values]
+    amounts: Mapping[str, Float64s]
 
     @property
     def means(self) -> dict[str, float]:
@@ -92,7 +92,7 @@ def evaluate_ratings(model: RatingModel, holdout: Holdout, *, likes_from: float 
     known = bool(np.isin(liked, (0, 1)).all())
     if known and predicted.min() >= 0 and predicted.max() <= 1:
         of_pairs["log_loss"] = log_losses(liked, predicted)
-    amounts: dict[str, Values] = {
+    amounts: dict[str, Float64s] = {
         name: np.bincount(row, values).astype(np.float64) for name, values in of_pairs.items()
     }
     if known:
@@ -137,7 +137,7 @@ def rating_table(rows: Sequence[RatingRow]) -> str:
     return aligned(lines)
 
 
-def _figures(amounts: Mapping[str, Values]) -> dict[str, Values]:
+def _figures(amounts: Mapping[str, Float64s]) -> dict[str, Float64s]:
     """Metrics of mean amounts per user, of any shape; a metric that nobody has is left out."""
     found = {}
     for metric, (amount, by, _) in METRICS.items():

@@ -6,114 +6,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from twotower.errors import BadInput
-from twotower.evaluation.findings import Calibration, Gain, PeerCheck, SliceRow, StageGain
-from twotower.evaluation.kinds import OTHER, OURS, is_foreign
+from twotower.evaluation.families import OURS, is_foreign
+from twotower.evaluation.results import Calibration, Gain, IndexCost, ModelFacts, PeerCheck, Row, SliceRow, StageGain
 
 FORMAT = 2
 """Version of `report.json`."""
 READABLE = (1, FORMAT)
 """Versions that are read: those of format 1 lack slices, gains, checks and kinds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One metric of one model.
-
-    Attributes:
-        model: the contender's name.
-        metric: e.g. "map".
-        k: the cut-off.
-        mean: over the users.
-        low: lower end of the bootstrap interval.
-        high: upper end.
-        difference: mean minus the baseline's mean; None for the baseline itself or without one.
-        p_value: of "no difference from the baseline" (paired permutation test, two-sided); None as above.
-        p_holm: the same, corrected for all models that are tested by this metric at this cut-off.
-        sd: standard deviation between the means of several seeds; None where there is one fit.
-    """
-
-    model: str
-    metric: str
-    k: int
-    mean: float
-    low: float
-    high: float
-    difference: float | None = None
-    p_value: float | None = None
-    p_holm: float | None = None
-    sd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """How one contender came about and what it cost.
-
-    Attributes:
-        name: the contender's name.
-        options: what it was fitted with.
-        trials: options, score on validation, seconds and error of every trial.
-        tuned_on: the metric that the trials maximised, None if nothing was tuned.
-        grid_size: combinations of the search, tried or not; 0 where options have ranges.
-        tune_seconds: wall time of all trials.
-        fit_seconds: wall time of the last fit.
-        evaluate_seconds: wall time of the examination.
-        users_per_second: of the examination.
-        peak_memory_bytes: the most that the process held while this contender was tuned, fitted and examined, with what
-            it held before; where the system cannot tell that (`Report.memory_apart`), the most so far.
-        catalogue: coverage@k, gini@k, novelty@k, popularity_bias@k, diversity@k.
-        at_border: options whose best value lies at the border of what was tried.
-        kind: what it is, a key of `kinds.KINDS`.
-        seeds: of the fits that were averaged user by user; empty where there is one.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    trials: tuple[Mapping[str, Any], ...]
-    tuned_on: str | None
-    grid_size: int
-    tune_seconds: float
-    fit_seconds: float
-    evaluate_seconds: float
-    users_per_second: float
-    peak_memory_bytes: int
-    catalogue: Mapping[str, float | None]
-    at_border: tuple[str, ...] = ()
-    kind: str = OTHER
-    seeds: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class IndexCost:
-    """What one contender loses because it asks an approximate index.
-
-    Attributes:
-        model: the contender.
-        index: the index in words.
-        is_exact: the index loses nothing; then nothing is compared and the difference is 0.
-        metric: e.g. "map@10".
-        mean: with the index.
-        exact_mean: with exact retrieval.
-        difference: the first minus the second.
-        low: lower end of the bootstrap interval of the difference.
-        high: upper end.
-        p_value: of "no difference" (paired permutation test, two-sided); None if the index is exact.
-    """
-
-    model: str
-    index: str
-    is_exact: bool
-    metric: str
-    mean: float
-    exact_mean: float
-    difference: float
-    low: float
-    high: float
-    p_value: float | None
-
-    @property
-    def relative(self) -> float | None:
-        """The difference as a share of what exact retrieval reaches; None if that is nothing."""
-        return self.difference / self.exact_mean if self.exact_mean > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

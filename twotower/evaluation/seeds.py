@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from twotower.errors import BadConfig
-from twotower.evaluation.runner import Evaluation
+from twotower.evaluation.examine import Evaluation
 from twotower.metrics.ranking import PerUser
 
 SEED = "seed"
@@ -17,7 +17,7 @@ def takes_seed(build: Callable[..., Any]) -> bool:
     """Whether what `build` makes has an option `seed`; a model without one gives the same every time.
 
     >>> from functools import partial
-    >>> from twotower.models.als import ALS
+    >>> from twotower.models.factorization.als import ALS
     >>> from twotower.models.popular import Popular
     >>> takes_seed(partial(ALS, dim=8)), takes_seed(Popular)
     (True, False)

@@ -7,12 +7,12 @@ import numpy as np
 
 from twotower.data.split import Holdout
 from twotower.errors import BadConfig
-from twotower.evaluation.findings import SliceRow
+from twotower.evaluation.accumulator import Slicing
+from twotower.evaluation.examine import Evaluation
 from twotower.evaluation.paired import Draws
-from twotower.evaluation.runner import Evaluation
-from twotower.evaluation.tally import Slicing
-from twotower.metrics.bootstrap import Values, holm, percentiles, permutation_test, resampled_means
-from twotower.metrics.slices import SHELVES, by_count, by_shelf, group_names
+from twotower.evaluation.results import SliceRow
+from twotower.metrics.groups import SHELVES, by_count, by_shelf, group_names
+from twotower.metrics.significance import Float64s, holm, percentiles, permutation_test, resampled_means
 from twotower.types import Bools, Ids
 
 ACTIVITY, POPULARITY = "activity", "popularity"
@@ -65,12 +65,12 @@ def by_popularity(holdout: Holdout) -> Slicing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """One slice with what every model reached in it. Values [b, models], of b users with a target in the slice."""
+    """One slice with what every model reached in it. Float64s [b, models], of b users with a target in the slice."""
 
     kind: str
     name: str
     targets: int
-    values: Values
+    values: Float64s
 
 
 def slice_rows(

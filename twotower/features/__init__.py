@@ -3,9 +3,9 @@
 from twotower.features.cosine import RawCosine
 from twotower.features.encoded import Bags, EncodedTable
 from twotower.features.encoders import FeatureEncoder
+from twotower.features.item_states import ItemStates
 from twotower.features.markov import MarkovWeights
 from twotower.features.profiles import ProfileLearner, Profiles
-from twotower.features.states import ItemStates
 from twotower.features.vocabulary import Vocabulary
 
 __all__ = [

@@ -15,8 +15,8 @@ from twotower.data.interactions import Interactions
 from twotower.errors import BadConfig, BadInput
 from twotower.features.encoded import Bags, Codes, EncodedTable, as_matrix
 from twotower.features.encoders import FeatureEncoder
+from twotower.features.item_states import ItemStates
 from twotower.features.markov import MarkovWeights
-from twotower.features.states import ItemStates
 from twotower.features.windows import DAY, MONDAY, refresh_windows
 from twotower.types import UNKNOWN_USER, Array, Floats, Ids, Ragged, Times, runs
 

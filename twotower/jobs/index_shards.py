@@ -7,12 +7,12 @@ from typing import Any
 
 from twotower.ann.faiss_factory import ADDED, FaissIndex
 from twotower.ann.shards import check_mergeable, fill_shard, merged, ranges, train_shared
-from twotower.bundle import Bundle
 from twotower.errors import BadConfig
-from twotower.jobs.command import bar
 from twotower.jobs.engines import Engine, Run
 from twotower.jobs.items import opened
-from twotower.jobs.output import Unfinished, workshop
+from twotower.jobs.progress import bar
+from twotower.runs.bundle import Bundle
+from twotower.storage.unfinished import Unfinished, workshop
 
 TRAINED = "trained.faiss"
 LISTS = "merged.ivfdata"

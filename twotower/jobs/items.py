@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from twotower.bundle import Bundle
 from twotower.data.arrow_rows import table_of_rows
 from twotower.data.ids import IdMap
 from twotower.data.schema import FeatureSchema
 from twotower.data.table_files import WEIGHTS
 from twotower.errors import BundleError
-from twotower.jobs.output import Unfinished
 from twotower.jobs.parts import Step, looked_up
+from twotower.runs.bundle import Bundle
+from twotower.storage.unfinished import Unfinished
 from twotower.types import NO_ITEM
 
 VECTORS = "vectors.npy"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from twotower.data.ids import IdMap
 from twotower.errors import BadConfig, BadInput, MissingData
 from twotower.jobs.engines import Engine, Run
-from twotower.jobs.output import SUCCESS, Unfinished, output, read_success
+from twotower.storage.unfinished import SUCCESS, Unfinished, output, read_success
 from twotower.types import Ids
 
 _ROW_GROUP = 1 << 16

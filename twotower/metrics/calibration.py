@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from twotower.errors import BadConfig
-from twotower.metrics.rating import Values, checked_outcomes
+from twotower.metrics.rating import Float64s, checked_outcomes
 from twotower.types import Array, Ids
 
 Binning = Literal["uniform", "quantile"]
@@ -22,8 +22,8 @@ class Reliability:
         count: pairs in it. Shape [<= bins].
     """
 
-    predicted: Values
-    observed: Values
+    predicted: Float64s
+    observed: Float64s
     count: Ids
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twotower.errors import BadInput
-from twotower.metrics.names import metric_label
+from twotower.metrics.labels import metric_label
 from twotower.metrics.ranking import METRICS
 from twotower.types import Bools
 

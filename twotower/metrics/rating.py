@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from twotower.errors import BadInput
 from twotower.types import Array, Ids
 
-Values = NDArray[np.float64]
+Float64s = NDArray[np.float64]
 _SMALLEST = float(np.finfo(np.float64).eps)
 
 
@@ -45,7 +45,7 @@ def log_loss(truth: Array, probability: Array) -> float:
     return float(log_losses(truth, probability).mean())
 
 
-def log_losses(truth: Array, probability: Array) -> Values:
+def log_losses(truth: Array, probability: Array) -> Float64s:
     """`log_loss` of every pair. Shape [P]."""
     truth, probability = checked_outcomes(truth, probability)
     p = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
@@ -65,7 +65,7 @@ def auc(truth: Array, scores: Array) -> float:
     return float(auc_per_user(truth, scores, np.zeros(len(truth), np.int64))[0])
 
 
-def auc_per_user(truth: Array, scores: Array, users: Ids) -> Values:
+def auc_per_user(truth: Array, scores: Array, users: Ids) -> Float64s:
     """`auc` within every user, whose mean is the AUC of BPR-style papers.
 
     Args:
@@ -92,12 +92,12 @@ def auc_per_user(truth: Array, scores: Array, users: Ids) -> Values:
     own_ranks = ranks - (np.cumsum(sizes) - sizes)[users]
     above = np.bincount(users, weights=truth * own_ranks, minlength=n_users) - positives * (positives + 1) / 2
     pairs = positives * (sizes - positives)
-    found: Values = np.full(n_users, np.nan)
+    found: Float64s = np.full(n_users, np.nan)
     np.divide(above, pairs, out=found, where=pairs > 0)
     return found
 
 
-def checked_pairs(truth: Array, predicted: Array) -> tuple[Values, Values]:
+def checked_pairs(truth: Array, predicted: Array) -> tuple[Float64s, Float64s]:
     """Both as float64.
 
     Raises:
@@ -112,7 +112,7 @@ def checked_pairs(truth: Array, predicted: Array) -> tuple[Values, Values]:
     return truth, predicted
 
 
-def checked_outcomes(truth: Array, probability: Array) -> tuple[Values, Values]:
+def checked_outcomes(truth: Array, probability: Array) -> tuple[Float64s, Float64s]:
     """As `checked_pairs`; the truth must be 0 or 1, the predictions probabilities.
 
     Raises:
@@ -126,7 +126,7 @@ def checked_outcomes(truth: Array, probability: Array) -> tuple[Values, Values]:
     return truth, probability
 
 
-def refuse_other_than_0_and_1(truth: Values) -> None:
+def refuse_other_than_0_and_1(truth: Float64s) -> None:
     """Raises BadInput for an outcome that is neither."""
     other = (truth != 0) & (truth != 1)
     if other.any():

@@ -5,13 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from twotower.data.split import Split
 from twotower.models.matrix import all_zero, has_any, history_matrix
-from twotower.models.vectors import VectorModel
+from twotower.models.vector_model import VectorModel
 from twotower.types import Array, Floats, Queries, Ragged
-
-WATCHED_USERS, WATCHED_PAIRS = 5_000, 4_000_000_000
-"""Validation users, at most, whose MAP@10 decides when to stop; in large catalogues fewer, by user-item pairs."""
 
 
 class StoredVectors(VectorModel):
@@ -79,13 +75,3 @@ class StoredVectors(VectorModel):
         self._user_vectors, self._item_vectors = state["user_vectors"], state["item_vectors"]
         self._popular, self._fold_scale = state["popular"], float(state["fold_scale"][0])
         self.best_epochs = int(state["best_epochs"][0])
-
-
-def watched_users(split: Split, seed: int) -> tuple[Queries, Ragged]:
-    """Validation queries and their targets, a seeded sample of them if there are many."""
-    queries, relevant = split.validation.queries(), split.validation.relevant()
-    most = min(WATCHED_USERS, max(1, WATCHED_PAIRS // split.train.n_items))
-    if len(queries) <= most:
-        return queries, relevant
-    rows = np.sort(np.random.default_rng(seed).choice(len(queries), most, replace=False))
-    return queries.take(rows), relevant.take(rows)

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from twotower.errors import BadConfig, BadInput, PeerLost
+from twotower.errors import BadConfig, BadInput, WorkerLost
 from twotower.types import Array
 
 MEETING = timedelta(minutes=10)
@@ -25,7 +25,7 @@ _ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"
 
 
 @dataclass(frozen=True, slots=True)
-class Peers:
+class Workers:
     """The processes that train together: this one's number, and how many there are.
 
     Every method is called by all of them in the same order. A process that trains alone tells nobody anything.
@@ -125,7 +125,7 @@ class Peers:
             )
 
 
-ALONE = Peers()
+ALONE = Workers()
 """A process that trains by itself."""
 
 
@@ -134,12 +134,12 @@ def noticing() -> Iterator[None]:
     """Says in one sentence what torch says about a connection in many.
 
     Raises:
-        PeerLost: another process ended, or did not come for `PATIENCE`.
+        WorkerLost: another process ended, or did not come for `PATIENCE`.
     """
     try:
         yield
     except RuntimeError as error:
-        raise PeerLost(
+        raise WorkerLost(
             "another process of this training ended or is not answering; its own message, above or below, says why. "
             "Nothing was published; typed again, the command goes on from the last checkpoint "
             f"(torch says: {(str(error).splitlines() or [''])[0]})"
@@ -147,21 +147,21 @@ def noticing() -> Iterator[None]:
 
 
 @contextmanager
-def process_group() -> Iterator[Peers]:
+def process_group() -> Iterator[Workers]:
     """Joins the processes that `torchrun` started, and leaves them however the body ends.
 
     CPU tensors travel by gloo, those of a GPU by NCCL; a process takes the GPU of its number on its machine.
 
     Yields:
-        The peers; `ALONE` where the environment names no WORLD_SIZE above 1, and then nothing is set up.
+        The workers; `ALONE` where the environment names no WORLD_SIZE above 1, and then nothing is set up.
 
     Raises:
         BadConfig: some of the variables are missing or make no sense, or there are too few GPUs.
-        PeerLost: the others did not come.
+        WorkerLost: the others did not come.
     """
-    peers, local = _read(os.environ)
-    if peers.size == 1:
-        yield peers
+    workers, local = _read(os.environ)
+    if workers.size == 1:
+        yield workers
         return
     if torch.cuda.is_available():
         if local >= torch.cuda.device_count():
@@ -175,13 +175,13 @@ def process_group() -> Iterator[Peers]:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield peers
+        yield workers
     finally:
         dist.destroy_process_group()
 
 
-def _read(given: Mapping[str, str]) -> tuple[Peers, int]:
-    """Peers and the number of this process on its machine."""
+def _read(given: Mapping[str, str]) -> tuple[Workers, int]:
+    """Workers and the number of this process on its machine."""
     if given.get("WORLD_SIZE", "1") == "1":
         return ALONE, 0
     missing = [name for name in _ENVIRONMENT if name not in given]
@@ -199,56 +199,56 @@ def _read(given: Mapping[str, str]) -> tuple[Peers, int]:
             f"RANK={given['RANK']}, WORLD_SIZE={given['WORLD_SIZE']} and LOCAL_RANK={given['LOCAL_RANK']} must be "
             "numbers with 0 <= RANK < WORLD_SIZE; `torchrun` sets them"
         )
-    return Peers(rank, size), local
+    return Workers(rank, size), local
 
 
-def gather_rows(peers: Peers, rows: Tensor) -> Tensor:
+def gather_rows(workers: Workers, rows: Tensor) -> Tensor:
     """The rows of all processes, those of process 0 first; each may bring another number. Shape [n, D] -> [sum n, D].
 
     The gradient that a process receives is the sum of what all processes found for its rows, so that the loss which is
     minimised is the sum of their losses.
     """
-    if peers.size == 1:
+    if workers.size == 1:
         return rows
-    gathered: Tensor = _GatheredRows.apply(rows, peers)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _GatheredRows.apply(rows, workers)  # type: ignore[no-untyped-call]
     return gathered
 
 
-def sum_over(peers: Peers, value: Tensor) -> Tensor:
+def sum_over(workers: Workers, value: Tensor) -> Tensor:
     """A value added up over all processes, as a term of each one's loss; gradients are added up likewise."""
-    if peers.size == 1:
+    if workers.size == 1:
         return value
-    total: Tensor = _Summed.apply(value, peers)  # type: ignore[no-untyped-call]
+    total: Tensor = _Summed.apply(value, workers)  # type: ignore[no-untyped-call]
     return total
 
 
 class _GatheredRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, peers: Peers) -> Tensor:
-        counts = [int(n) for n in torch.cat(peers.gathered(torch.tensor([len(rows)])))]
+    def forward(ctx: Any, rows: Tensor, workers: Workers) -> Tensor:
+        counts = [int(n) for n in torch.cat(workers.gathered(torch.tensor([len(rows)])))]
         widest = rows.new_zeros(max(counts), *rows.shape[1:])  # gloo gathers equal shapes only
         widest[: len(rows)] = rows
-        parts = [part[:n] for part, n in zip(peers.gathered(widest), counts, strict=True)]
-        ctx.peers, ctx.counts = peers, counts
+        parts = [part[:n] for part, n in zip(workers.gathered(widest), counts, strict=True)]
+        ctx.workers, ctx.counts = workers, counts
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         total = gradients[0].contiguous().clone()
-        ctx.peers.add_up(total)
-        return torch.split(total, ctx.counts)[ctx.peers.rank], None
+        ctx.workers.add_up(total)
+        return torch.split(total, ctx.counts)[ctx.workers.rank], None
 
 
 class _Summed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, peers: Peers) -> Tensor:
-        ctx.peers = peers
+    def forward(ctx: Any, value: Tensor, workers: Workers) -> Tensor:
+        ctx.workers = workers
         total = value.clone()
-        peers.add_up(total)
+        workers.add_up(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         total = gradients[0].clone()
-        ctx.peers.add_up(total)
+        ctx.workers.add_up(total)
         return total, None

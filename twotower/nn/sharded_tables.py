@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from twotower.nn.distributed import ALONE, Peers, noticing
+from twotower.nn.distributed import ALONE, Workers, noticing
 from twotower.types import Array
 
 BLOCK = 65_536
@@ -27,31 +27,31 @@ class RowShard(nn.Parameter):
     2022, with rows dealt out in turn instead of in blocks.
 
     Attributes:
-        peers: the processes that hold the table.
+        workers: the processes that hold the table.
         n_rows: rows of the whole table.
     """
 
-    peers: Peers
+    workers: Workers
     n_rows: int
 
-    def __new__(cls, n_rows: int, dim: int, peers: Peers) -> "RowShard":
+    def __new__(cls, n_rows: int, dim: int, workers: Workers) -> "RowShard":
         """Memory for this process's rows, not yet filled."""
-        own = len(range(peers.rank, n_rows, peers.size))
+        own = len(range(workers.rank, n_rows, workers.size))
         shard = torch.Tensor._make_subclass(cls, torch.empty(own, dim), True)
-        shard.peers, shard.n_rows = peers, n_rows
+        shard.workers, shard.n_rows = workers, n_rows
         return shard
 
-    def __init__(self, n_rows: int, dim: int, peers: Peers) -> None:
+    def __init__(self, n_rows: int, dim: int, workers: Workers) -> None:
         pass  # made in __new__, as every parameter
 
 
-_SHARDING: ContextVar[tuple[Peers, int] | None] = ContextVar("sharding", default=None)
+_SHARDING: ContextVar[tuple[Workers, int] | None] = ContextVar("sharding", default=None)
 
 
 @contextmanager
-def sharding(peers: Peers, from_rows: int | None) -> Iterator[None]:
+def sharding(workers: Workers, from_rows: int | None) -> Iterator[None]:
     """Tables made inside with at least `from_rows` rows are `RowShard`s; with None, or alone, nothing is."""
-    token = _SHARDING.set(None if from_rows is None or peers.size == 1 else (peers, from_rows))
+    token = _SHARDING.set(None if from_rows is None or workers.size == 1 else (workers, from_rows))
     try:
         yield
     finally:
@@ -60,8 +60,8 @@ def sharding(peers: Peers, from_rows: int | None) -> Iterator[None]:
 
 def new_table(n_rows: int, dim: int) -> nn.Parameter:
     """Memory for a table, or for this process's rows of it inside `sharding`; to be filled by `fill_table`."""
-    peers, from_rows = _SHARDING.get() or (ALONE, n_rows + 1)
-    return RowShard(n_rows, dim, peers) if n_rows >= from_rows else nn.Parameter(torch.empty(n_rows, dim))
+    workers, from_rows = _SHARDING.get() or (ALONE, n_rows + 1)
+    return RowShard(n_rows, dim, workers) if n_rows >= from_rows else nn.Parameter(torch.empty(n_rows, dim))
 
 
 @torch.no_grad()
@@ -83,8 +83,8 @@ def fill_table(table: Tensor, draw: Callable[[Tensor], object], first: int = 0) 
         block = torch.empty(high - low, table.shape[1])
         draw(block)
         rows = torch.arange(low, high)
-        own = rows % table.peers.size == table.peers.rank
-        table[rows[own] // table.peers.size] = block[own].to(table.device)
+        own = rows % table.workers.size == table.workers.rank
+        table[rows[own] // table.workers.size] = block[own].to(table.device)
 
 
 def local_rows(table: Tensor, ids: Tensor, *, sparse: bool = False) -> tuple[Tensor, Tensor]:
@@ -101,7 +101,7 @@ def local_rows(table: Tensor, ids: Tensor, *, sparse: bool = False) -> tuple[Ten
     if not isinstance(table, RowShard):
         return ids, table
     unique, where = torch.unique(ids, return_inverse=True)
-    rows: Tensor = _Fetched.apply(table, unique, table.peers, sparse)  # type: ignore[no-untyped-call]
+    rows: Tensor = _Fetched.apply(table, unique, table.workers, sparse)  # type: ignore[no-untyped-call]
     return where, rows
 
 
@@ -109,12 +109,12 @@ class _Fetched(torch.autograd.Function):
     """Asks each row's owner for it; on the way back every owner adds up what all processes found for its rows."""
 
     @staticmethod
-    def forward(ctx: Any, shard: Tensor, ids: Tensor, peers: Peers, sparse: bool) -> Tensor:
-        owner = ids % peers.size
+    def forward(ctx: Any, shard: Tensor, ids: Tensor, workers: Workers, sparse: bool) -> Tensor:
+        owner = ids % workers.size
         order = owner.argsort(stable=True)
-        wanted = torch.bincount(owner, minlength=peers.size).tolist()
-        asked = torch.stack(peers.gathered(torch.tensor(wanted)))[:, peers.rank].tolist()
-        own = _exchange((ids // peers.size)[order], wanted, asked)
+        wanted = torch.bincount(owner, minlength=workers.size).tolist()
+        asked = torch.stack(workers.gathered(torch.tensor(wanted)))[:, workers.rank].tolist()
+        own = _exchange((ids // workers.size)[order], wanted, asked)
         rows = torch.empty(len(ids), shard.shape[1], dtype=shard.dtype, device=shard.device)
         rows[order] = _exchange(shard[own], asked, wanted)
         ctx.save_for_backward(order, own)
@@ -149,12 +149,12 @@ def whole_tensors(module: nn.Module) -> list[Array]:
     return [t.detach().cpu().numpy() for name, t in module.state_dict().items() if name not in shards]
 
 
-def clip_gradients(parameters: Sequence[Tensor], peers: Peers, largest: float) -> float:
+def clip_gradients(parameters: Sequence[Tensor], workers: Workers, largest: float) -> float:
     """Scales gradients down to a norm; the norm is of the whole model, shards in other processes included.
 
     Args:
         parameters: all of the model's; those without a gradient are left out, sparse ones are coalesced.
-        peers: the processes that train together.
+        workers: the processes that train together.
         largest: norm that gradients may have.
 
     Returns:
@@ -165,7 +165,7 @@ def clip_gradients(parameters: Sequence[Tensor], peers: Peers, largest: float) -
         return float(nn.utils.clip_grad_norm_(moved, largest))
     square = sum(float(_gradient(p).norm()) ** 2 for p in moved if not isinstance(p, RowShard))
     shards = sum(float(_gradient(p).norm()) ** 2 for p in moved if isinstance(p, RowShard))
-    norm = float((square + peers.sums({"square": shards})["square"]) ** 0.5)
+    norm = float((square + workers.sums({"square": shards})["square"]) ** 0.5)
     if norm > largest:
         for parameter in moved:
             _gradient(parameter).mul_(largest / norm)
@@ -182,17 +182,17 @@ def _gradient(parameter: Tensor) -> Tensor:
 def join_tables(module: nn.Module) -> None:
     """Makes whole tables of the leader's shards; in the other processes the module stays as it is."""
     for name, shard in shards_of(module).items():
-        peers = shard.peers
-        if not peers.leads:
+        workers = shard.workers
+        if not workers.leads:
             with noticing():
                 dist.send(shard.detach().contiguous(), 0)
             continue
         whole = shard.new_empty(shard.n_rows, shard.shape[1])
-        whole[:: peers.size] = shard
-        for rank in range(1, peers.size):
-            part = shard.new_empty(len(range(rank, shard.n_rows, peers.size)), shard.shape[1])
+        whole[:: workers.size] = shard
+        for rank in range(1, workers.size):
+            part = shard.new_empty(len(range(rank, shard.n_rows, workers.size)), shard.shape[1])
             with noticing():
                 dist.recv(part, rank)
-            whole[rank :: peers.size] = part
+            whole[rank :: workers.size] = part
         parent, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(parent), leaf, nn.Parameter(whole))

@@ -3,7 +3,7 @@
 import pytest
 
 from twotower.data.sources.lastfm import LastFM
-from twotower.data.splits import RandomSplit
+from twotower.data.splitters import RandomSplit
 from twotower.errors import BadInput, MissingData
 
 FILES = {

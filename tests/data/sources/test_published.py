@@ -7,7 +7,7 @@ import pytest
 
 from twotower.data.sources.movielens import MovieLens
 from twotower.data.sources.published import AdjacencyLists, OrderedPairs, RatingPairs, read_negatives
-from twotower.data.splits import LeaveLast, Published
+from twotower.data.splitters import LeaveLast, Published
 from twotower.errors import BadConfig, BadInput, LeakError, MissingData
 
 ADJACENCY = {"train.txt": "0 10 11 12\n1 10 13\n2 11 10 12 13 14\n", "test.txt": "0 13\n1 \n2 15\n"}

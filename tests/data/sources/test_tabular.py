@@ -9,7 +9,7 @@ import yaml
 
 from twotower.data.dataset import Dataset
 from twotower.data.sources.tabular import Tabular, from_yaml
-from twotower.data.splits import TimeQuantile
+from twotower.data.splitters import TimeQuantile
 from twotower.data.tables import Kind
 from twotower.errors import BadConfig, BadInput, MissingData
 

@@ -7,9 +7,9 @@ pytest.importorskip("lightfm", reason="the extra `peers` is not installed")
 
 from lightfm import LightFM
 
-from twotower.data.splits import LeaveLast
+from twotower.data.splitters import LeaveLast
 from twotower.errors import BadConfig
-from twotower.models.hybrid import HybridMF
+from twotower.models.factorization.hybrid import HybridMF
 from twotower.models.matrix import pair_matrix
 from twotower.models.peers.lightfm_models import LightFMHybrid, LightFMWarp
 from twotower.types import UNKNOWN_USER, Queries, Ragged

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from twotower.data.assembly import Events, build, number_ids, used_ids
-from twotower.data.bad_rows import BadRows, OnBadRows
 from twotower.data.dataset import Dataset
-from twotower.data.reading import read_json_lines
+from twotower.data.reading.assembly import Events, build, number_ids, used_ids
+from twotower.data.reading.bad_rows import BadRows, OnBadRows
+from twotower.data.reading.files import read_json_lines
 from twotower.errors import MissingData
 
 HOME = "https://jmcauley.ucsd.edu/data/amazon/"

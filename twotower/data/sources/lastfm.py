@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from twotower.data.assembly import Events, Features, build, lists_of, number_ids, positions, row_ids, used_ids
-from twotower.data.bad_rows import BadRows, OnBadRows
 from twotower.data.dataset import Dataset
-from twotower.data.raw_table import RawTable
-from twotower.data.reading import Delimited, read_delimited
+from twotower.data.reading.assembly import (
+    Events,
+    FeatureRows,
+    build,
+    lists_of,
+    number_ids,
+    positions,
+    row_ids,
+    used_ids,
+)
+from twotower.data.reading.bad_rows import BadRows, OnBadRows
+from twotower.data.reading.files import Delimited, read_delimited
+from twotower.data.reading.raw_table import RawTable
 from twotower.data.tables import Column, Kind, MultiCategories
 from twotower.errors import MissingData
 
@@ -93,12 +102,12 @@ def _encoding(path: Path) -> str:
     return "utf-8"
 
 
-def _artists(folder: Path, bad: BadRows) -> Features:
+def _artists(folder: Path, bad: BadRows) -> FeatureRows:
     """Name and tags of every listed artist."""
     table = _keyed(folder / "artists.dat", bad, "id", others=("name",))
     table.check_unique("id")
     ids = row_ids(table, "id")
-    return Features(
+    return FeatureRows(
         ids,
         {
             Column("name", Kind.TEXT): table.text("name"),
@@ -119,10 +128,10 @@ def _tags(folder: Path, artists: np.ndarray, bad: BadRows) -> MultiCategories:
     return lists_of(pairs // len(names), names.text("tagValue")[pairs % len(names)], len(artists), counts)
 
 
-def _friends(folder: Path, users: np.ndarray, bad: BadRows) -> Features:
+def _friends(folder: Path, users: np.ndarray, bad: BadRows) -> FeatureRows:
     """The friends of each user."""
     table = _keyed(folder / "user_friends.dat", bad, "userID", "friendID")
     user = positions(table, "userID", users)
     known = user >= 0
     friends = lists_of(user[known], row_ids(table, "friendID")[known], len(users))
-    return Features(users, {Column("friends", Kind.MULTI_CATEGORICAL): friends})
+    return FeatureRows(users, {Column("friends", Kind.MULTI_CATEGORICAL): friends})

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from twotower.data.assembly import Events, Features, build, number_ids, refuse_unknown, used_ids
-from twotower.data.bad_rows import BadRows, OnBadRows
 from twotower.data.dataset import Dataset
-from twotower.data.download import Archive, fetch
-from twotower.data.raw_table import RawTable
-from twotower.data.reading import CSV, Delimited, read_delimited
+from twotower.data.reading.assembly import Events, FeatureRows, build, number_ids, refuse_unknown, used_ids
+from twotower.data.reading.bad_rows import BadRows, OnBadRows
+from twotower.data.reading.download import Archive, fetch
+from twotower.data.reading.files import CSV, Delimited, read_delimited
+from twotower.data.reading.raw_table import RawTable
 from twotower.data.sources import movielens_features as side
 from twotower.errors import BadConfig
 
@@ -38,8 +38,8 @@ class Layout:
     columns: tuple[str, str, str, str]
     form: Delimited
     lowest: float
-    items: Callable[[Path, BadRows], Features]
-    users: Callable[[Path, BadRows], Features] | None = None
+    items: Callable[[Path, BadRows], FeatureRows]
+    users: Callable[[Path, BadRows], FeatureRows] | None = None
 
 
 TABS = Layout("u.data", COLUMNS, Delimited(delimiter="\t", names=COLUMNS), 1, side.items_100k, side.users_100k)

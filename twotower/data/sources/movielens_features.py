@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from twotower.data.assembly import Features, lists_of, positions, refuse_unknown, row_ids, split_lists
-from twotower.data.bad_rows import BadRows
-from twotower.data.raw_table import RawTable
-from twotower.data.reading import Delimited, read_delimited, read_separated
+from twotower.data.reading.assembly import FeatureRows, lists_of, positions, refuse_unknown, row_ids, split_lists
+from twotower.data.reading.bad_rows import BadRows
+from twotower.data.reading.files import Delimited, read_delimited, read_separated
+from twotower.data.reading.raw_table import RawTable
 from twotower.data.tables import Categories, Column, Kind, MultiCategories, Values
 from twotower.types import Array
 
@@ -41,7 +41,7 @@ OCCUPATION = Column("occupation", Kind.CATEGORICAL)
 ZIP_AREA = Column("zip_area", Kind.CATEGORICAL)
 
 
-def items_100k(folder: Path, bad: BadRows) -> Features:
+def items_100k(folder: Path, bad: BadRows) -> FeatureRows:
     """`u.item`: title, genres (one 0/1 column each), year."""
     names = ("item", "title", "released", "video", "url", *GENRES_100K)
     form = Delimited(delimiter="|", names=names, encoding="latin-1", quoting=False)
@@ -55,7 +55,7 @@ def items_100k(folder: Path, bad: BadRows) -> Features:
     return _movies(table, "item", lists_of(movie, known[genre_number], len(table)))
 
 
-def items_1m(folder: Path, bad: BadRows) -> Features:
+def items_1m(folder: Path, bad: BadRows) -> FeatureRows:
     """`movies.dat`: title, genres, year; people, certificate and plot from `movies_extrainfos.dat` if present."""
     table = read_separated(folder / "movies.dat", bad, ("item", "title", "genres"), "::", "latin-1")
     _check_keys(table, "item")
@@ -64,14 +64,14 @@ def items_1m(folder: Path, bad: BadRows) -> Features:
     return movies.join(_extra(extra, movies.ids, bad)) if extra.is_file() else movies
 
 
-def items_csv(folder: Path, bad: BadRows) -> Features:
+def items_csv(folder: Path, bad: BadRows) -> FeatureRows:
     """`movies.csv`: title, genres, year."""
     table = read_delimited(folder / "movies.csv", bad, texts=("movieId",), others=("title", "genres"))
     _check_keys(table, "movieId")
     return _movies(table, "movieId", split_lists(table.text("genres"), "|", NO_GENRE))
 
 
-def users_100k(folder: Path, bad: BadRows) -> Features:
+def users_100k(folder: Path, bad: BadRows) -> FeatureRows:
     """`u.user`: age in years, gender, occupation, first digits of the zip code."""
     form = Delimited(delimiter="|", names=("user", "age", "gender", "occupation", "zip"))
     table = read_delimited(
@@ -80,10 +80,10 @@ def users_100k(folder: Path, bad: BadRows) -> Features:
     table.check_numbers("age", 1, 120)
     _check_keys(table, "user")
     age = Column("age", Kind.CONTINUOUS, low=1, high=120)
-    return Features(row_ids(table, "user"), {age: table.numbers("age"), **_person(table, table.text("occupation"))})
+    return FeatureRows(row_ids(table, "user"), {age: table.numbers("age"), **_person(table, table.text("occupation"))})
 
 
-def users_1m(folder: Path, bad: BadRows) -> Features:
+def users_1m(folder: Path, bad: BadRows) -> FeatureRows:
     """`users.dat`: age band, gender, occupation, first digits of the zip code."""
     table = read_separated(folder / "users.dat", bad, ("user", "gender", "age", "occupation", "zip"), "::", "latin-1")
     table.check_numbers("occupation", 0, len(OCCUPATIONS_1M) - 1)
@@ -93,10 +93,10 @@ def users_1m(folder: Path, bad: BadRows) -> Features:
     age = Column("age", Kind.CATEGORICAL)
     bands = Categories.of([AGES_1M[code] for code in table.text("age")])
     jobs = np.asarray(OCCUPATIONS_1M, object)[table.numbers("occupation").astype(np.int64)]
-    return Features(row_ids(table, "user"), {age: bands, **_person(table, jobs)})
+    return FeatureRows(row_ids(table, "user"), {age: bands, **_person(table, jobs)})
 
 
-def with_tags(movies: Features, folder: Path, bad: BadRows) -> Features:
+def with_tags(movies: FeatureRows, folder: Path, bad: BadRows) -> FeatureRows:
     """Adds from `tags.csv` the words that users attached to a movie, in lower case; weight: users who wrote it."""
     table = read_delimited(folder / "tags.csv", bad, texts=("userId", "movieId"), others=("tag",))
     table.check_ids("userId")
@@ -109,10 +109,10 @@ def with_tags(movies: Features, folder: Path, bad: BadRows) -> Features:
     counts = said[said["tag"] != ""].drop_duplicates().groupby(["movie", "tag"]).size()
     owner, tag = (counts.index.get_level_values(name).to_numpy() for name in ("movie", "tag"))
     tags = lists_of(owner.astype(np.int64), tag.astype(object), len(movies.ids), counts.to_numpy())
-    return Features(movies.ids, {**movies.columns, Column("tags", Kind.MULTI_CATEGORICAL): tags})
+    return FeatureRows(movies.ids, {**movies.columns, Column("tags", Kind.MULTI_CATEGORICAL): tags})
 
 
-def _extra(path: Path, known: Array, bad: BadRows) -> Features:
+def _extra(path: Path, known: Array, bad: BadRows) -> FeatureRows:
     """`movies_extrainfos.dat`: directors, writers, cast, certificate and plot of most movies."""
     table = read_separated(path, bad, EXTRA_NAMES, "::", "utf-8")
     _check_keys(table, "item")
@@ -121,7 +121,7 @@ def _extra(path: Path, known: Array, bad: BadRows) -> Features:
         Column(name, Kind.MULTI_CATEGORICAL): _people(table.text(name)) for name in ("directors", "writers", "cast")
     }
     certificate = Categories.of(_present(table.text("certificate")))
-    return Features(
+    return FeatureRows(
         row_ids(table, "item"),
         {
             **people,
@@ -142,11 +142,11 @@ def _present(texts: Array) -> Array:
     return np.where(np.isin(texts.astype(str), ABSENT), "", texts).astype(object)
 
 
-def _movies(table: RawTable, key: str, genres: MultiCategories) -> Features:
+def _movies(table: RawTable, key: str, genres: MultiCategories) -> FeatureRows:
     """Title, genres and the year that the title ends with: "Heat (1995)", "Death Note (2006–2007)"."""
     titles = table.text("title")
     years = pd.Series(titles, dtype=str).str.extract(r"\((\d{4})(?:[-–]\d{0,4})?\)\s*$", expand=False)
-    return Features(
+    return FeatureRows(
         row_ids(table, key), {TITLE: titles, GENRES: genres, YEAR: pd.to_numeric(years).to_numpy(np.float64)}
     )
 

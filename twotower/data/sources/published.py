@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from twotower.data.dataset import Dataset
-from twotower.data.file_checks import check_file, text_lines
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
+from twotower.data.reading.file_checks import check_file, text_lines
 from twotower.data.tables import FeatureTable
 from twotower.errors import BadConfig, BadInput, LeakError
 from twotower.types import Array, Ids, Ragged

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import yaml  # type: ignore[import-untyped]
 
-from twotower.data.assembly import Events, Features, build, number_ids, refuse_unknown, row_ids, used_ids
-from twotower.data.bad_rows import BadRows, OnBadRows
 from twotower.data.dataset import Dataset
-from twotower.data.raw_table import RawTable
-from twotower.data.raw_times import STEPS, TimeUnit
-from twotower.data.reading import Delimited, read_rows
+from twotower.data.reading.assembly import Events, FeatureRows, build, number_ids, refuse_unknown, row_ids, used_ids
+from twotower.data.reading.bad_rows import BadRows, OnBadRows
+from twotower.data.reading.files import Delimited, read_rows
+from twotower.data.reading.raw_table import RawTable
+from twotower.data.reading.raw_times import STEPS, TimeUnit
 from twotower.data.sources.tabular_columns import AS_TEXT, ColumnSpec, check_column, column_of, column_values
 from twotower.data.tables import Kind
 from twotower.errors import BadConfig, MissingData
@@ -155,8 +155,8 @@ class Tabular:
 
     def _features(
         self, spec: FeaturesFile | None, events: RawTable, key: str, bad: BadRows
-    ) -> tuple[Features | None, Array | None]:
-        """Features and ids (text) of one feature file; refuses events whose id it does not list."""
+    ) -> tuple[FeatureRows | None, Array | None]:
+        """FeatureRows and ids (text) of one feature file; refuses events whose id it does not list."""
         if spec is None:
             return None, None
         specs = spec.specs()
@@ -170,7 +170,7 @@ class Tabular:
             check_column(table, name, column, spec.time_unit)
         ids = row_ids(table, spec.id)
         refuse_unknown(events, key, ids, spec.path)
-        return Features(ids, {column_of(n, s): column_values(table, n, s) for n, s in specs.items()}), ids
+        return FeatureRows(ids, {column_of(n, s): column_values(table, n, s) for n, s in specs.items()}), ids
 
 
 def from_yaml(

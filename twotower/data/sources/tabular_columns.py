@@ -6,9 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from twotower.data.assembly import split_lists
-from twotower.data.raw_table import RawTable
-from twotower.data.raw_times import TimeUnit
+from twotower.data.reading.assembly import split_lists
+from twotower.data.reading.raw_table import RawTable
+from twotower.data.reading.raw_times import TimeUnit
 from twotower.data.tables import Categories, Column, Kind, MultiCategories, Values
 from twotower.errors import BadConfig
 from twotower.types import Array, Bools

@@ -13,7 +13,8 @@ from twotower.data.split import FinalSplit, Split
 from twotower.errors import BadConfig
 from twotower.metrics.ranking import average_precision
 from twotower.models.matrix import popularity
-from twotower.models.stored_vectors import StoredVectors, watched_users
+from twotower.models.stored_vectors import StoredVectors
+from twotower.training.early_stopping import watched_users
 from twotower.types import Floats, Queries, Ragged
 
 AfterEpoch = Callable[[Floats, Floats], None]

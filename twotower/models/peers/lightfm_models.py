@@ -14,8 +14,8 @@ from twotower.data.tables import FeatureTable
 from twotower.errors import BadConfig
 from twotower.features.encoders import FeatureEncoder
 from twotower.features.profiles import ProfileLearner
-from twotower.models.entities import Features, quantile_edges
-from twotower.models.factors import seen_items, seen_users
+from twotower.models.factorization.entities import EntityFeatures, quantile_edges
+from twotower.models.factorization.factors import seen_items, seen_users
 from twotower.models.matrix import Sparse, pair_matrix
 from twotower.models.peers.factors import AfterEpoch, PeerFactors
 from twotower.models.peers.library import as_csr, one_blas_thread, require, thread_count
@@ -86,7 +86,7 @@ class LightFMWarp(PeerFactors):
         self.n_negatives = n_negatives
 
     def _design(self, split: Split, events: Interactions) -> Design:
-        users, items = Features.identity(seen_users(events)), Features.identity(seen_items(events))
+        users, items = EntityFeatures.identity(seen_users(events)), EntityFeatures.identity(seen_items(events))
         rows = as_csr(_matrix(users))
         return Design(as_csr(pair_matrix(events)).tocoo(), rows, rows, as_csr(_matrix(items)))
 
@@ -177,11 +177,11 @@ class LightFMHybrid(LightFMWarp):
         exclude = {*self.exclude, *((data.title,) if data.title else ())}
         return FeatureEncoder.fit(data.items, np.flatnonzero(seen), min_count=self.min_count, exclude=sorted(exclude))
 
-    def _features(self, table: FeatureTable, encoder: FeatureEncoder, seen: Bools) -> Features:
+    def _features(self, table: FeatureTable, encoder: FeatureEncoder, seen: Bools) -> EntityFeatures:
         """Ids of the seen rows beside the features of all."""
         encoded = encoder.transform(table)
-        content = Features.of_table(encoded, quantile_edges(encoded, self.n_bins, np.flatnonzero(seen)))
-        return Features.joined([Features.identity(seen), content], len(seen))
+        content = EntityFeatures.of_table(encoded, quantile_edges(encoded, self.n_bins, np.flatnonzero(seen)))
+        return EntityFeatures.joined([EntityFeatures.identity(seen), content], len(seen))
 
     def _with_profiles(
         self, split: Split, events: Interactions, encoder: FeatureEncoder, users: Sparse, items: sparse.csr_matrix
@@ -192,7 +192,7 @@ class LightFMHybrid(LightFMWarp):
         profiles = learner.fit(split.dataset, split.train, encoder, extra_moments=(at,))
         known = profiles.table.take(np.arange(1, len(profiles)))  # row 0 is the empty profile
         edges = quantile_edges(known, self.n_bins, np.arange(len(known)))
-        content = _matrix(Features.of_table(known, edges).after_empty_row())
+        content = _matrix(EntityFeatures.of_table(known, edges).after_empty_row())
         pairs, row = np.unique(
             np.stack([events.user.astype(np.int64), profiles.rows(events.user, events.time)]), axis=1,
             return_inverse=True,
@@ -206,7 +206,7 @@ class LightFMHybrid(LightFMWarp):
         )
 
 
-def _matrix(features: Features) -> Sparse:
+def _matrix(features: EntityFeatures) -> Sparse:
     """Weights of entities by feature; at least one column. Shape [n, F]."""
     codes = features.bags.codes
     shape = (len(features), max(1, features.size))
@@ -214,7 +214,7 @@ def _matrix(features: Features) -> Sparse:
 
 
 def _beside(users: Sparse, user_rows: Ids, profiles: Sparse, profile_rows: Ids) -> sparse.csr_matrix:
-    """Features of users and of profiles next to each other, row by row."""
+    """EntityFeatures of users and of profiles next to each other, row by row."""
     return as_csr(sparse.hstack([users[user_rows], profiles[profile_rows]], format="csr"))
 
 

@@ -1,0 +1,1 @@
+"""Locally optimised product quantisation: rotations, codes, probing, the index."""

@@ -1,0 +1,1 @@
+"""Many models on many data sets, and what the stages of a study cost."""

@@ -1,0 +1,106 @@
+"""What the benchmark runs: models and data sets by name become one task for every model and seed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twotower.benchmarks.task import TOWER_GROUPS, BenchmarkTask
+from twotower.config.compose import compose, conf_dir, plain
+from twotower.config.models import BASELINES, PEERS, ListedModel, listed_model, model_names
+from twotower.errors import BadConfig
+
+TOWERS = {"default": ("joint",), "reference": ("single", "multi_cos", "multi_cos_affine")}
+"""Networks of `conf/model` and the objectives that were made for them."""
+
+
+def tower_names() -> tuple[str, ...]:
+    """Networks and objectives, such as `reference-single`."""
+    return tuple(f"{network}-{objective}" for network, objectives in TOWERS.items() for objective in objectives)
+
+
+def tasks_of(settings: Mapping[str, Any], data: str, words: Sequence[str]) -> Iterator[BenchmarkTask]:
+    """A run for every model and seed, those of a model one after the other.
+
+    Args:
+        settings: `conf/benchmark.yaml` as composed.
+        data: name of a data set.
+        words: options of training that hold for it.
+
+    Raises:
+        BadConfig: an unknown name, no seed, or a budget that makes no sense.
+    """
+    from twotower.evaluation.examine import parse_metric
+
+    if not settings["seeds"] or settings["trials"] < 1 or settings["towers_trials"] < 0:
+        raise BadConfig(
+            f"benchmark: need a seed, trials >= 1 and towers_trials >= 0, got seeds={settings['seeds']}, "
+            f"trials={settings['trials']}, towers_trials={settings['towers_trials']}"
+        )
+    if settings["on_change"] not in ("refuse", "redo"):
+        raise BadConfig(f"on_change={settings['on_change']!r} must be refuse or redo")
+    common = {name: settings[name] for name in ("tune_minutes", "metric", "block", "n_candidates")}
+    common["ks"] = sorted({*settings["ks"], parse_metric(settings["metric"])[1]})
+    common |= {"data": data, "search_seed": settings["seed"], "folder": str(Path(settings["out"]) / data)}
+    for model in _chosen(settings["models"]):
+        make = _tower_task if model in tower_names() else _listed_task
+        first = make(model, [f"data={data}", *words], settings, common)
+        is_random = first.listed is None or ListedModel(model, first.listed, {}).is_random
+        for seed in settings["seeds"] if is_random else settings["seeds"][:1]:
+            yield replace(first, seed=seed)
+
+
+def _listed_task(
+    model: str, words: Sequence[str], settings: Mapping[str, Any], common: Mapping[str, Any]
+) -> BenchmarkTask:
+    listed, composed = listed_model(model), plain(compose(words, "train"))
+    parts = {name: composed.get(name) for name in ("data", "protocol")}
+    return BenchmarkTask(
+        "run", model=model, seed=0, settings=parts, listed=dict(listed.model), search=dict(listed.search),
+        trials=settings["trials"], prepared=composed["prepared"], **common,
+    )  # fmt: skip
+
+
+def _tower_task(
+    model: str, words: Sequence[str], settings: Mapping[str, Any], common: Mapping[str, Any]
+) -> BenchmarkTask:
+    """Of the towers' search space, what this network and objective have."""
+    from omegaconf import OmegaConf
+
+    network, _, objective = model.partition("-")
+    composed = plain(compose([f"model={network}", f"objective={objective}", *words], "train"))
+    parts = {name: composed.get(name) for name in ("data", "protocol", *TOWER_GROUPS)}
+    space: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search" / "two_tower.yaml"))
+    search = {place: tried for place, tried in space.items() if _has(parts, place)}
+    trials = settings["towers_trials"]
+    return BenchmarkTask(
+        "run", model=model, seed=0, settings=parts, listed=None, search=search if trials else {},
+        trials=trials, prepared=composed["prepared"], **common,
+    )  # fmt: skip
+
+
+def _has(parts: Mapping[str, Any], place: str) -> bool:
+    group, _, name = place.partition(".")
+    return name in parts[group]
+
+
+def _chosen(models: Sequence[str]) -> list[str]:
+    """Names of models, groups written out, each once.
+
+    Raises:
+        BadConfig: an unknown name.
+    """
+    groups = {"baselines": model_names(BASELINES), "peers": model_names(PEERS), "towers": tower_names()}
+    groups["all"] = tuple(name for names in groups.values() for name in names)
+    for name in models:
+        if name not in groups and name not in groups["all"]:
+            raise BadConfig(f"models: {name!r} is unknown; there are {', '.join([*groups, *groups['all']])}")
+    return list(dict.fromkeys(one for name in models for one in groups.get(name, (name,))))
+
+
+def by_model(tasks: Sequence[BenchmarkTask]) -> list[list[BenchmarkTask]]:
+    """Tasks of each model together, in order."""
+    groups: dict[str, list[BenchmarkTask]] = {}
+    for task in tasks:
+        groups.setdefault(task.model, []).append(task)
+    return list(groups.values())

@@ -1,0 +1,1 @@
+"""Commands: what people type; each reads options, calls the library and prints."""

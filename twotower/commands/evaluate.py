@@ -1,0 +1,168 @@
+"""`python -m twotower.evaluate`: examines runs beside tuned baselines and writes the report into the first run."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twotower.commands.console import run_command
+from twotower.config.compose import compose, plain
+from twotower.config.models import BASELINES, PEERS, counterparts, model_names
+from twotower.errors import BadConfig, BundleError
+from twotower.runs.bundle import Bundle
+from twotower.runs.tuned_contenders import listed_contenders
+
+if TYPE_CHECKING:
+    from twotower.data.split import Split
+    from twotower.evaluation.contest import Contender, Entrant
+    from twotower.evaluation.report import Report
+
+Value = TypeVar("Value")
+_OF_THE_COMMAND = ("baselines", "peers", "max_trials", "baseline", "tuned", "seeds", "pool_seeds")
+"""Settings of `conf/eval` that say who takes part; the others are the benchmark's."""
+
+USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
+
+Tunes the baselines on validation, refits them on train and validation, examines them and the run on the test, prints
+the table and writes report.html, report.md, report.json and figures/ into the run.
+
+  run=NAME                      the run; default: the newest
+  runs=[a,b]                    several runs of one data set and split; the report goes into the first
+  eval.pool_seeds=true          runs that differ in train.seed alone are one model, averaged user by user
+  eval.baselines=[popular,als]  some of {baselines}; [] for none
+  eval.peers=[implicit_als]     models of other libraries: some of {peers}
+  eval.baseline=als             which of them differences refer to
+  eval.max_trials=12            settings tried for each baseline
+  eval.seeds=[0,1,2]            seeds of the last fit of every baseline that has one
+  eval.slices=[activity]        parts of users and targets examined apart; [] for none
+  eval.tuned=tuning/DATA        take what python -m twotower tune found there, with its trials, instead of tuning
+  n_candidates=500              items that RankNet orders
+  gold=true                     also RankNet over the whole catalogue
+  strategies=[direct,pseudo]    further ways to find candidates: pseudo, cluster; direct is always examined
+  frontier_seconds=10           time to measure the index at other efforts; 0 to leave it out
+
+All settings: conf/evaluate.yaml and conf/eval/default.yaml"""
+
+
+def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None" = None) -> "Report":
+    """Runs the whole command for plain settings and returns the report that it wrote.
+
+    Args:
+        settings: composed from `conf/evaluate.yaml`.
+        also: further contenders by name, for instance models that were fitted before.
+    """
+    from twotower.evaluation.contest import contest
+    from twotower.reports.run_diagnostics import insights_of
+    from twotower.reports.tables import print_report
+    from twotower.reports.writers import write_report
+    from twotower.runs.contenders import contenders_of, grouped
+
+    names = list(settings["runs"] or [settings["run"]])
+    bundles = [Bundle.open(name, settings["runs_dir"]) for name in names]
+    split = _common_split(bundles)
+    groups = grouped(bundles, pool_seeds=settings["eval"]["pool_seeds"])
+    ours = [contenders_of(group, settings, prefix=f"{group[0].name}: " if len(groups) > 1 else "") for group in groups]
+    contenders: dict[str, Contender] = {}
+    for made in ours:
+        contenders |= _with_trials(made.stages, made.bundles[0], split, settings["eval"])
+    contenders |= listed_contenders(settings["eval"], split) | dict(also or {})
+    options = {k: v for k, v in settings["eval"].items() if k not in _OF_THE_COMMAND}
+    report = contest(
+        split,
+        contenders,
+        baseline=_baseline(settings["eval"]["baseline"], contenders),
+        config={"evaluate": dict(settings), "runs": {b.name: b.config() for b in bundles}},
+        say=print,
+        index_uses=_joined(made.uses for made in ours),
+        builds_on=_joined(made.builds_on for made in ours),
+        counterparts=counterparts(contenders),
+        **options,
+    )
+    insights = insights_of(bundles[0], split, report, settings)
+    report = replace(report, calibration=insights.reliability)
+    write_report(report, bundles[0].directory, insights)
+    print()
+    print_report(report)
+    print(f"\nreport: {bundles[0].directory / 'report.html'}")
+    return report
+
+
+def _joined(parts: "Iterable[Mapping[str, Value]]") -> "dict[str, Value]":
+    """One mapping of several."""
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def _baseline(name: str | None, contenders: "Mapping[str, Contender]") -> str | None:
+    """Whom differences refer to; a baseline that does not take part this time is none.
+
+    Raises:
+        BadConfig: nothing is called so.
+    """
+    known = dict.fromkeys([*contenders, *model_names()])
+    if name is not None and name not in known:
+        raise BadConfig(f"eval.baseline: {name!r} is unknown; there are {', '.join(known)}")
+    return name if name in contenders else None
+
+
+def _common_split(bundles: Sequence[Bundle]) -> "Split":
+    """The split on which all runs were trained, made anew and checked against their manifests.
+
+    Raises:
+        BundleError: the runs are of different data or splits, or the data changed since.
+    """
+    from twotower.config.build import make_split
+    from twotower.runs.prepared import load_prepared
+
+    first = bundles[0].config()
+    for bundle in bundles[1:]:
+        if any(bundle.config().get(part) != first.get(part) for part in ("data", "protocol")):
+            raise BundleError(
+                f"runs {bundles[0].name!r} and {bundle.name!r} are of different data or splits; evaluate them apart"
+            )
+    dataset = load_prepared(first["data"], Path(first["prepared"]))
+    for bundle in bundles:
+        if bundle.manifest["dataset"] != dataset.fingerprint():
+            raise BundleError(
+                f"run {bundle.name!r} was trained on data {str(bundle.manifest['dataset'])[:8]}…, but its source now "
+                f"gives {dataset.fingerprint()[:8]}…; train again"
+            )
+    return make_split(first, dataset)
+
+
+def _with_trials(
+    stages: "Mapping[str, Entrant]", bundle: Bundle, split: "Split", options: Mapping[str, Any]
+) -> "Mapping[str, Entrant]":
+    """The stages of a run whose options were found by tuning carry its trials, so that the report tells them."""
+    from omegaconf import OmegaConf
+
+    from twotower.tuning.best_file import known_search
+
+    known = known_search(options["tuned"], model="two_tower", split=split, metric=options["primary"])
+    config = OmegaConf.create(bundle.config())
+    if known is None or any(OmegaConf.select(config, place) != value for place, value in known.options.items()):
+        return stages
+    return {name: replace(stage, tuned=known) for name, stage in stages.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE.format(baselines=", ".join(model_names(BASELINES)), peers=", ".join(model_names(PEERS))))
+        return 0
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> None:
+    evaluate(plain(compose([_listed(a) for a in arguments], "evaluate")))
+
+
+def _listed(argument: str) -> str:
+    """`runs=a,b` as Hydra writes a list."""
+    key, _, value = argument.partition("=")
+    return f"{key}=[{value}]" if key == "runs" and not value.startswith("[") else argument
+
+
+if __name__ == "__main__":
+    sys.exit(main())

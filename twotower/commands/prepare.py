@@ -1,0 +1,72 @@
+"""`twotower prepare`: reads a source, keeps the positives, saves Parquet files, prints what there is."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+from twotower.commands.console import run_command
+from twotower.config.compose import compose, group_files, plain
+from twotower.errors import BadConfig
+
+USAGE = """usage: python pipelines/prepare.py data=NAME [out=FOLDER] [KEY=VALUE ...]
+
+Reads a data set, keeps the positive events, saves it as Parquet files and prints a table of facts. Training with the
+same data settings then reads the files instead of the source.
+
+  data=NAME                          one of {data}
+  out=FOLDER                         default: data-cache/prepared/NAME
+  data.source.path=my.yaml           (data=own) the YAML that names your files
+  data.source.on_bad_rows=drop       drop damaged rows, write them aside and count them, instead of stopping
+  data.positives.min_value=4         events with a smaller value are no positives
+  inputs=true                        also learn encoders and profiles, and save the encoded inputs of a training with
+                                     these settings (protocol=, model=, features.*), which maps them into memory"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE.format(data=", ".join(file.stem for file in group_files("data"))))
+        return 0
+    return run_command(lambda: prepare(arguments))
+
+
+def prepare(words: Sequence[str]) -> None:
+    """Reads, saves and describes the data set that the words choose.
+
+    Raises:
+        BadConfig: a word is not understood.
+        MissingData: files are absent.
+        BadInput: a file is damaged.
+    """
+    from twotower.config.build import make_split, read_source
+    from twotower.data.summary import facts_table
+    from twotower.runs.prepared import save_inputs, save_prepared
+
+    encode = "inputs=true" in words
+    settings = plain(_compose([word for word in words if word not in ("inputs=true", "inputs=false")]))
+    started = perf_counter()
+    dataset = read_source(settings["data"])
+    seconds = perf_counter() - started
+    folder = Path(settings["prepared"])
+    save_prepared(dataset, settings["data"], folder)
+    print(facts_table(dataset))
+    print(f"read in {seconds:.1f} s, saved in {folder}")
+    if encode:
+        started = perf_counter()
+        inputs = save_inputs(make_split(settings, dataset), settings, folder)
+        n = len(inputs.training.profiles)
+        print(f"{n:,} profiles learnt and all inputs encoded in {perf_counter() - started:.1f} s")
+
+
+def _compose(words: Sequence[str]) -> object:
+    """The training configuration, whose `data` and `prepared` are used; `out=` is short for `prepared=`."""
+    dashed = [word for word in words if word.startswith("-") or "=" not in word]
+    if dashed:
+        raise BadConfig(f"{dashed[0]!r}: this command takes KEY=VALUE, e.g. data=ml-1m; see --help")
+    return compose([f"prepared={w.removeprefix('out=')}" if w.startswith("out=") else w for w in words])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From conf/ to objects: the lowest floor that knows Hydra."""

@@ -1,0 +1,1 @@
+"""Files to columns: formats, damaged rows, times, downloads, assembly of data sets."""

@@ -1,0 +1,197 @@
+"""`benchmark`: every contender is tuned, fitted and examined by the same rules; out comes a `Report`."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from twotower.data.split import Split
+from twotower.errors import BadConfig
+from twotower.evaluation.accumulator import Detail, sliceable
+from twotower.evaluation.comparison import compare
+from twotower.evaluation.examine import BLOCK, DEFAULT_KS, Evaluation, examine, parse_metric
+from twotower.evaluation.facts import all_options, dataset_facts, finite, split_facts, trial_facts
+from twotower.evaluation.families import OTHER, OURS, checked_kind, is_foreign
+from twotower.evaluation.index_cost import IndexUse, index_costs
+from twotower.evaluation.item_features import item_features
+from twotower.evaluation.machine import machine, peak_memory_bytes, restart_peak, versions
+from twotower.evaluation.paired import Draws, peer_checks, relative_gains, stage_gains
+from twotower.evaluation.report import Report
+from twotower.evaluation.results import ModelFacts
+from twotower.evaluation.search_result import Options, Say, SearchResult
+from twotower.evaluation.seeds import pooled
+from twotower.evaluation.slices import ACTIVITY_EDGES, POPULARITY, SLICES, slice_rows, slicings
+from twotower.protocols import Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A recommender that is ready to be examined, with how it came about.
+
+    Attributes:
+        recommender: ready to answer.
+        options: what it was fitted with.
+        tuned: the search behind the options, if there was one.
+        fit_seconds: wall time of the last fit.
+        kind: what it is, a key of `kinds.KINDS`.
+        again: seeds to what makes the same with another seed; figures are averaged over all of them, user by user.
+        seed: that of `recommender`, where there are others.
+    """
+
+    recommender: Recommender
+    options: Options = field(default_factory=dict)
+    tuned: SearchResult | None = None
+    fit_seconds: float = 0.0
+    kind: str = OTHER
+    again: Mapping[int, Callable[[], Recommender]] = field(default_factory=dict)
+    seed: int = 0
+
+
+Contender = Recommender | Entrant | Callable[[Split], "Recommender | Entrant"]
+"""Something ready, or what makes it of a split; a maker gets the whole split and must leave the test alone."""
+
+
+def contest(
+    split: Split,
+    contenders: Mapping[str, Contender],
+    *,
+    baseline: str | None = None,
+    primary: str = "map@10",
+    ks: Sequence[int] = DEFAULT_KS,
+    block: int = BLOCK,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+    config: Mapping[str, Any] | None = None,
+    say: Say | None = None,
+    index_uses: Mapping[str, IndexUse] | None = None,
+    counterparts: Mapping[str, str] | None = None,
+    builds_on: Mapping[str, str] | None = None,
+    slices: Sequence[str] = tuple(SLICES),
+    activity_edges: Sequence[int] = ACTIVITY_EDGES,
+) -> Report:
+    """Examines all contenders on the test.
+
+    Args:
+        split: the data, cut.
+        contenders: name to recommender, or to what makes one; a maker's model is dropped after its examination.
+        baseline: the contender that differences and p-values refer to.
+        primary: metric that orders the models; its cut-off is added to `ks`.
+        ks: cut-offs.
+        block: queries asked at once.
+        resamples: of bootstrap and permutation test.
+        level: of the intervals.
+        seed: of both.
+        config: the run's options, kept in the report.
+        say: told when each contender is done.
+        index_uses: contenders that ask an index, which are compared with exact retrieval by the primary metric.
+        counterparts: contenders of other libraries to ours of the same method, which must not be weaker.
+        builds_on: contenders to those without their last stage, such as towers and RankNet to towers.
+        slices: parts of users and targets to be examined apart, some of `slices.SLICES`.
+        activity_edges: lengths of history where a new slice of users begins.
+
+    Raises:
+        BadConfig: no contender, a baseline that is none of them, an unknown slice, or edges that do not rise.
+    """
+    if not contenders or (baseline is not None and baseline not in contenders):
+        raise BadConfig(f"benchmark: baseline {baseline!r} must be a contender; there are {', '.join(contenders)}")
+    ks = tuple(sorted({*ks, parse_metric(primary)[1]}))
+    started, draws = time.perf_counter(), Draws(resamples, level, seed)
+    made = slicings(split.test, slices, activity_edges)
+    sliced = sliceable((primary, f"recall@{parse_metric(primary)[1]}"))
+    detail = Detail(made.get(POPULARITY), sliced, item_features(split))
+    models: list[ModelFacts] = []
+    found: dict[str, Evaluation] = {}
+    before, apart = peak_memory_bytes(), restart_peak()
+    for name, contender in contenders.items():
+        facts, found[name] = _examine(name, contender, split, ks, block, detail)
+        models.append(facts)
+        if say:
+            say(_progress(facts, found[name], primary, f"{len(models)}/{len(contenders)}"))
+    rows = compare(found, baseline=baseline, resamples=resamples, level=level, seed=seed)
+    heroes, others = _sides(models, found, primary)
+    over_k = [f"{parse_metric(primary)[0]}@{k}" for k in ks]
+    return Report(
+        dataset=dataset_facts(split),
+        split=split_facts(split),
+        seed=seed,
+        level=level,
+        resamples=resamples,
+        ks=ks,
+        primary=primary,
+        baseline=baseline,
+        models=tuple(models),
+        rows=rows,
+        config=dict(config or {}),
+        machine=machine(),
+        versions=versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        wall_seconds=time.perf_counter() - started,
+        peak_memory_bytes=max(before, peak_memory_bytes(), *(model.peak_memory_bytes for model in models)),
+        index_costs=index_costs(found, index_uses or {}, metric=primary, resamples=resamples, level=level, seed=seed),
+        slices=slice_rows(found, made, split.test, metrics=sliced, baseline=baseline, draws=draws),
+        gains=relative_gains(found, heroes, others, over_k, draws),
+        peer_checks=peer_checks(found, counterparts or {}, primary, draws),
+        stage_gains=stage_gains(found, builds_on or {}, sliced, draws),
+        memory_apart=apart,
+    )
+
+
+def _sides(models: Sequence[ModelFacts], found: Mapping[str, Evaluation], primary: str) -> tuple[list[str], list[str]]:
+    """Our contenders that answer in service (else the best of all), and all that they stand against."""
+    ours = [model.name for model in models if model.kind == OURS]
+    best = max(found, key=lambda name: found[name].mean(primary))
+    return ours or [best], [model.name for model in models if is_foreign(model.kind) or model.name in ours]
+
+
+def _examine(
+    name: str, contender: Contender, split: Split, ks: Sequence[int], block: int, detail: Detail
+) -> tuple[ModelFacts, Evaluation]:
+    restart_peak()
+    fitted = _ready(contender, split)
+    kind = checked_kind(fitted.kind, name)
+    found = examine(fitted.recommender, split.test, ks=ks, block=block, detail=detail)
+    if fitted.again:
+        parts = {fitted.seed: found}
+        for seed, make in fitted.again.items():
+            parts[seed] = examine(make(), split.test, ks=ks, block=block, detail=detail)
+        found = pooled(parts)
+    tuned = fitted.tuned
+    facts = ModelFacts(
+        name=name,
+        options=fitted.options,
+        trials=tuple(trial_facts(tuned)),
+        tuned_on=tuned.metric if tuned else None,
+        grid_size=tuned.grid_size if tuned else 0,
+        tune_seconds=tuned.seconds if tuned else 0.0,
+        at_border=tuned.at_border if tuned else (),
+        fit_seconds=fitted.fit_seconds,
+        evaluate_seconds=found.seconds,
+        users_per_second=found.users_per_second * (1 + len(fitted.again)),
+        peak_memory_bytes=peak_memory_bytes(),
+        catalogue={metric: finite(value) for metric, value in found.catalogue.items()},
+        kind=kind,
+        seeds=tuple(found.by_seed),
+    )
+    return facts, found
+
+
+def _ready(contender: Contender, split: Split) -> Entrant:
+    if isinstance(contender, Entrant):
+        return contender
+    if isinstance(contender, Recommender):
+        return Entrant(contender, all_options(contender, {}))
+    started = time.perf_counter()
+    made = contender(split)
+    if isinstance(made, Entrant):
+        return made
+    return Entrant(made, all_options(made, {}), fit_seconds=time.perf_counter() - started)
+
+
+def _progress(facts: ModelFacts, found: Evaluation, primary: str, number: str) -> str:
+    return (
+        f"[{number}] {facts.name}: {primary} {found.mean(primary):.4f} on {found.n_users:,} users; "
+        f"{len(facts.trials)} trials {facts.tune_seconds:.1f} s, fit {facts.fit_seconds:.1f} s, "
+        f"evaluation {facts.evaluate_seconds:.1f} s ({facts.users_per_second:,.0f} users/s)"
+    )

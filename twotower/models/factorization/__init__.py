@@ -1,0 +1,1 @@
+"""Models that give every user and every item a vector of factors."""

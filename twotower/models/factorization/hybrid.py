@@ -1,0 +1,120 @@
+"""`HybridMF`: factorisation on ids and features together, so that new items and users have vectors too."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from twotower.data.dataset import Dataset
+from twotower.data.interactions import Interactions
+from twotower.data.split import FinalSplit, Split
+from twotower.data.tables import FeatureTable
+from twotower.errors import BadConfig
+from twotower.features.encoded import EncodedTable
+from twotower.features.encoders import FeatureEncoder
+from twotower.features.profiles import ProfileLearner, Profiles
+from twotower.models.factorization.entities import EntityFeatures, EntityTable, quantile_edges
+from twotower.models.factorization.factors import FactorModel, Network, seen_items, seen_users
+from twotower.models.factorization.pairwise import Loss, PairScorer
+from twotower.types import Array, Bools, Ids
+
+
+class HybridMF(FactorModel):
+    """MF whose vectors are sums over features: the id itself, every categorical value, a bin of every number.
+
+    Items bring their catalogue features (as first published), users their static ones and, with `profile_days`, the
+    profile of what they touched in that many days before the event, refreshed weekly. Ids without training events have
+    no embedding of their own: such an item's vector is that of its features, which is what makes this model rank new
+    items. Known users are scored with the profile at the moment of the validation (of the test after the last fit).
+
+    Relations: MF plus content; the project's hybrid baseline, in the place of the reference system's CF-CBF.
+
+    Source: Kula 2015, "Metadata embeddings for user and item cold-start recommendations" (LightFM); weekly profiles as
+    features: Kurovski 2017.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_count: int = 2,
+        n_bins: int = 10,
+        profile_days: float | None = None,
+        exclude: Sequence[str] = (),
+        loss: Loss = "warp",
+        dim: int = 64,
+        epochs: int = 40,
+        lr: float = 0.05,
+        batch_size: int = 16_384,
+        n_negatives: int = 32,
+        negative_power: float = 0.0,
+        l2: float = 0.0,
+        patience: int = 5,
+        seed: int = 0,
+    ) -> None:
+        """Options.
+
+        Args:
+            min_count: values of a categorical field seen in fewer rows say nothing.
+            n_bins: bins of equal count for every number.
+            profile_days: window of the users' profiles, days; None: users have static features only.
+            exclude: item columns to leave out beside the title.
+            loss: see `FactorModel`, as for all below.
+            dim: length D of the vectors.
+            epochs: passes at most.
+            lr: learning rate of Adagrad.
+            batch_size: positives per step at most.
+            n_negatives: draws per positive.
+            negative_power: how far draws follow popularity.
+            l2: weight of the squared vectors of a batch.
+            patience: epochs without a better MAP@10 before stopping.
+            seed: of vectors, order and negatives.
+
+        Raises:
+            BadConfig: an option is out of range.
+        """
+        super().__init__(
+            loss=loss, dim=dim, epochs=epochs, lr=lr, batch_size=batch_size, n_negatives=n_negatives,
+            negative_power=negative_power, l2=l2, patience=patience, seed=seed,
+        )  # fmt: skip
+        if n_bins < 2:
+            raise BadConfig(f"HybridMF: n_bins must be at least 2, got {n_bins}")
+        self.min_count = min_count
+        self.n_bins = n_bins
+        self.profile_days = profile_days
+        self.exclude = list(exclude)
+
+    def _network(self, split: Split, events: Interactions) -> Network:
+        data, users, items = split.dataset, seen_users(events), seen_items(events)
+        encoder = self._item_encoder(data, items)
+        user_encoder = FeatureEncoder.fit(data.users, np.flatnonzero(users), min_count=self.min_count)
+        scorer = PairScorer(
+            self._table(data.users, user_encoder, users),
+            self._table(data.items, encoder, items, bias=True),
+        )
+        if self.profile_days is None:
+            return Network(scorer)
+        at = split.test.at if isinstance(split, FinalSplit) else split.validation.at
+        learner = ProfileLearner(window_days=self.profile_days)
+        profiles = learner.fit(data, split.train, encoder, extra_moments=(at,))
+        scorer.profiles = self._profile_table(profiles)
+        return Network(scorer, profiles.rows(events.user, events.time), profiles.at(at))
+
+    def _item_encoder(self, data: Dataset, seen: Bools) -> FeatureEncoder:
+        """Learnt from the items with training events; a title names an item to people and is left out."""
+        exclude = {*self.exclude, *((data.title,) if data.title else ())}
+        return FeatureEncoder.fit(data.items, np.flatnonzero(seen), min_count=self.min_count, exclude=sorted(exclude))
+
+    def _table(self, table: FeatureTable, encoder: FeatureEncoder, seen: Bools, *, bias: bool = False) -> EntityTable:
+        """Ids of the seen rows beside the features of all."""
+        encoded = encoder.transform(table)
+        content = EntityFeatures.of_table(encoded, self._edges(encoded, np.flatnonzero(seen)))
+        features = EntityFeatures.joined([EntityFeatures.identity(seen), content], len(seen))
+        return EntityTable(features, self.dim + bias, self.seed + bias, bias=bias)
+
+    def _profile_table(self, profiles: Profiles) -> EntityTable:
+        """Row 0, the empty profile, has no features."""
+        known = profiles.table.take(np.arange(1, len(profiles)))
+        content = EntityFeatures.of_table(known, self._edges(known, np.arange(len(known))))
+        return EntityTable(content.after_empty_row(), self.dim, self.seed + 2)
+
+    def _edges(self, table: EncodedTable, rows: Ids) -> Array:
+        return quantile_edges(table, self.n_bins, rows)

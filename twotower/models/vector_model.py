@@ -1,0 +1,62 @@
+"""`VectorModel`: the contract of models whose score is a product of a query's and an item's vector."""
+
+from abc import abstractmethod
+
+import numpy as np
+
+from twotower.models.base import BLOCK_QUERIES, ScoringModel
+from twotower.models.best_products import ItemVectors, best_products
+from twotower.models.matrix import all_zero, products, with_fallback
+from twotower.topk import top_k_of_shared
+from twotower.types import Array, Floats, Queries, TopK
+
+
+class VectorModel(ScoringModel):
+    """Score = query vector · item vector, plus the item's bias where its vector is one number longer.
+
+    A query whose vector is 0 throughout says nothing of the user and gets the popular list.
+    Lists are made without the scores of the whole catalogue (`best_products`) and are those that `score` defines.
+    """
+
+    _item_vectors: Floats
+    """float32, a bias last. Shape [N, D] or [N, D + 1]."""
+    _popular: Floats
+    """Scores where nothing is known of the user. Shape [N]."""
+    _measured: tuple[Array, ItemVectors] | None = None
+
+    @abstractmethod
+    def query_vectors(self, queries: Queries) -> Floats:
+        """float32, the same for a query alone and among others; 0 for a user of whom nothing is known. Shape [B, D]."""
+
+    def score(self, queries: Queries) -> Floats:
+        """Products and biases; the popular list for users of whom nothing is known. Shape [B, N]."""
+        vectors = self.query_vectors(queries)
+        return with_fallback(products(self._extended(vectors), self._item_vectors), self._popular, all_zero(vectors))
+
+    def _best(self, queries: Queries, k: int) -> TopK:
+        vectors = self.query_vectors(queries)
+        unknown = all_zero(vectors)
+        if not unknown.any():
+            return best_products(self._extended(vectors), self._items(), queries.exclusions, k)
+        answer = TopK.nothing(len(queries), k)
+        rows, others = np.flatnonzero(~unknown), np.flatnonzero(unknown)
+        exclusions = queries.exclusions
+        known = best_products(self._extended(vectors[rows]), self._items(), exclusions.take(rows), k)
+        popular = top_k_of_shared(self._popular, k, exclusions.take(others))
+        for chosen, best in ((rows, known), (others, popular)):
+            answer.items[chosen], answer.scores[chosen] = best.items, best.scores
+        return answer
+
+    def _block_size(self) -> int:
+        return BLOCK_QUERIES
+
+    def _extended(self, vectors: Floats) -> Floats:
+        """Query vectors with the 1 that meets an item's bias, if there are biases. Shape as the items'."""
+        missing = self._item_vectors.shape[1] - vectors.shape[1]
+        return np.pad(vectors, ((0, 0), (0, missing)), constant_values=1)
+
+    def _items(self) -> ItemVectors:
+        """The item vectors, measured once for as long as they stay the same array."""
+        if self._measured is None or self._measured[0] is not self._item_vectors:
+            self._measured = (self._item_vectors, ItemVectors.of(self._item_vectors))
+        return self._measured[1]

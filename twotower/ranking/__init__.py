@@ -1,1 +1,0 @@
-"""Second stage: RankNet and the candidates that it rescores."""

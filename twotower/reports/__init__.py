@@ -1,0 +1,1 @@
+"""What people read of an examination: pages, tables, figures."""

@@ -1,0 +1,101 @@
+"""A `Report` as text: the table for the terminal, and the cells that every table of it shares."""
+
+import sys
+from typing import TextIO
+
+from twotower.data.split import FULL_CATALOGUE
+from twotower.evaluation.report import Report
+from twotower.evaluation.results import ModelFacts, Row
+from twotower.metrics.labels import metric_label
+from twotower.reports import wording
+from twotower.text import aligned, gib_text
+
+_HEADLINE_METRICS = ("map", "precision", "ndcg", "hit_rate")
+
+
+def text_table(report: Report) -> str:
+    """The headline table for a terminal: models by the primary metric, best first."""
+    headline = map(metric_label, headline_metrics(report))
+    seeds = ["seeds"] if wording.has_seeds(report) else []
+    rows = [["model", metric_label(report.primary), "interval", "vs baseline", "p (Holm)", *seeds, *headline]]
+    for model in report.ranking():
+        row = report.row(model.name, report.primary)
+        others = [f"{report.row(model.name, metric).mean:.4f}" for metric in headline_metrics(report)]
+        spread = [wording.seeds_text(model, row) for _ in seeds]
+        tested = [f"{gain_text(report, row)} {wording.mark(report, row)}".strip(), p_text(row)]
+        rows.append([model.name, f"{row.mean:.4f}", interval_text(row), *tested, *spread, *others])
+    return aligned(rows)
+
+
+def print_report(report: Report, file: TextIO | None = None) -> None:
+    """Prints the headline table with its conditions."""
+    test = report.split["test"]
+    conditions = (
+        f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
+        f"{competitors(report)}, known positives excluded"
+    )
+    stages = [wording.stage_gain_line(report, gain) for gain in report.stage_gains if gain.metric == report.primary]
+    costs = [wording.index_cost_line(report, cost) for cost in report.index_costs]
+    peers = wording.weaker(report) or list(filter(None, [wording.peers_are_matched(report)]))
+    further = [*peers, *stages, *costs]
+    lines = [conditions, "", text_table(report), *([""] if further else []), *further]
+    (file or sys.stdout).write("\n".join(lines) + "\n")
+
+
+def competitors(report: Report) -> str:
+    """What targets are ranked against; sampled figures are marked wherever they stand."""
+    sampled = report.split.get("competitors", FULL_CATALOGUE)  # reports of format 1 from before there were others
+    return f"full catalogue of {report.dataset['items']:,}" if sampled == FULL_CATALOGUE else f"{sampled} per user"
+
+
+def test_note(report: Report) -> str:
+    """What differences are tested against, and how."""
+    if report.baseline is None:
+        return "No baseline was named, so nothing is tested."
+    return (
+        f"Differences are from `{report.baseline}`; p (Holm): paired permutation test over users, two-sided, "
+        "corrected for the number of models."
+    )
+
+
+def headline_metrics(report: Report) -> list[str]:
+    """Metrics that stand beside the primary one, at its cut-off."""
+    k = report.primary.partition("@")[2]
+    wanted = [f"{name}@{k}" for name in _HEADLINE_METRICS if name in report.metrics]
+    return [metric for metric in wanted if metric != report.primary]
+
+
+def interval_text(row: Row) -> str:
+    """The bootstrap interval."""
+    return f"{row.low:.4f}–{row.high:.4f}"
+
+
+def gain_text(report: Report, row: Row) -> str:
+    """The difference from the baseline, relative where that is above zero."""
+    if row.difference is None:
+        return "baseline" if row.model == report.baseline else "–"
+    before = row.mean - row.difference
+    return f"{row.difference / before:+.1%}" if before > 0 else f"{row.difference:+.4f}"
+
+
+def p_text(row: Row) -> str:
+    """The p-value after Holm."""
+    return "–" if row.p_holm is None else f"{row.p_holm:.4f}"
+
+
+def trials_text(model: ModelFacts) -> str:
+    """Trials spent on tuning, of how many there are."""
+    of = f" of {model.grid_size}" if model.grid_size else ""
+    return f"{len(model.trials)}{of}" if model.trials else "–"
+
+
+def costs_of(model: ModelFacts) -> list[str]:
+    """Cells of what a model cost: trials, times, speed, memory."""
+    seconds = [f"{s:,.1f} s" for s in (model.tune_seconds, model.fit_seconds, model.evaluate_seconds)]
+    return [trials_text(model), *seconds, f"{model.users_per_second:,.0f}", gib_text(model.peak_memory_bytes)]
+
+
+def catalogue_of(report: Report, model: ModelFacts) -> list[str]:
+    """Cells of the metrics of all lists together."""
+    values = [model.catalogue.get(name) for name in wording.catalogue_metrics(report)]
+    return ["–" if value is None else f"{value:.4f}" for value in values]

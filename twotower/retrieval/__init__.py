@@ -1,1 +1,0 @@
-"""First stage: the two towers and how they are searched."""

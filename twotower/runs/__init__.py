@@ -1,0 +1,1 @@
+"""Run directories: published whole, opened checked, served, indexed, compared."""

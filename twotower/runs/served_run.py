@@ -1,0 +1,259 @@
+"""`ServedRun`: one published run, opened once, that answers in external ids and can say why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from twotower.config.compose import instantiate
+from twotower.errors import BadConfig
+from twotower.protocols import Ranker
+from twotower.runs.bundle import LATEST, Bundle
+from twotower.runs.serving_files import ServingFiles
+from twotower.stages.filters import lifetime_masks, rule_masks
+from twotower.stages.recommender import How, Trace, TwoStageRecommender
+from twotower.stages.retriever import Retriever
+from twotower.stages.strategies import checked_strategy, retriever_for
+from twotower.types import NO_ITEM, UNKNOWN_USER, Ids, Queries, Ragged, TopK
+
+SHOWN_FEATURES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """How lists are made.
+
+    Attributes:
+        n_candidates: how many retrieved items are ranked.
+        exclude_seen: whether items that the user has touched are left out.
+        only_available: whether items that are sold or not listed yet are left out, where lifetimes are known.
+        where: catalogue rules such as `price<=15000`; an item must meet all.
+        at: the moment of asking, seconds since the epoch; None: that of the newest event.
+        strategy: how candidates are found: direct (ask the index with the user's vector), pseudo (with the mean of the
+            vectors of the history's items) or cluster (RankNet chooses cells of the index).
+        recent: newest events that pseudo reads.
+        n_cells: cells that share the candidates of cluster; None: a sixteenth of them, at least 16.
+    """
+
+    n_candidates: int = 500
+    exclude_seen: bool = True
+    only_available: bool = True
+    where: Sequence[str] = ()
+    at: int | None = None
+    strategy: str = "direct"
+    recent: int = 100
+    n_cells: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant.
+
+        Raises:
+            BadConfig: an unknown strategy, or fewer than one event or cell.
+        """
+        checked_strategy(self.strategy)
+        for name in ("recent", "n_cells"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadConfig(f"{name} must be at least 1, got {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """An item of the history that speaks for a recommended one."""
+
+    item: Any
+    title: str | None
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """One place of a list.
+
+    Attributes:
+        item: external id.
+        title: what people call it, if the catalogue says.
+        features: its first few catalogue values.
+        retrieval_score: first stage.
+        rank_score: second stage. Both are the number of events when nothing is known of the user.
+        because: items of the history that speak for it; filled when an explanation was asked for.
+    """
+
+    item: Any
+    title: str | None
+    features: dict[str, Any]
+    retrieval_score: float
+    rank_score: float
+    because: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the stages did: items retrieved, removed rule by rule, left to be ranked."""
+
+    retrieved: int
+    removed: dict[str, int]
+    ranked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A list for one user.
+
+    Attributes:
+        run: name of the run.
+        user: external id as asked, or None.
+        how: the way the query was answered.
+        items: the list, best first.
+        explanation: filled when asked for.
+        gold: external ids of the list that RankNet would make of the whole catalogue; filled when asked for.
+    """
+
+    run: str
+    user: Any
+    how: How
+    items: tuple[Recommended, ...]
+    explanation: Explanation | None = None
+    gold: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedRun:
+    """A bundle with everything loaded; answers change nothing, so one object serves all threads.
+
+    Attributes:
+        name: name of the run.
+        files: ids, catalogue, histories.
+        recommender: both stages under the rules of `options`.
+        options: how lists are made.
+        has_index: False if item vectors are compared one by one because no index was built.
+        direct: first stage that asks the index with the user's vector, whatever the strategy of `options`.
+    """
+
+    name: str
+    files: ServingFiles
+    recommender: TwoStageRecommender
+    options: ServeOptions
+    has_index: bool
+    direct: Retriever
+
+    @classmethod
+    def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs") -> Self:
+        """Opens a run by name or path, the newest by default, with the `serve` options that it was trained with.
+
+        Raises:
+            BundleError: the run is absent, half written or damaged, or its index belongs to other towers.
+        """
+        bundle = Bundle.open(run, runs_dir)
+        files, index, exact = bundle.serving(), bundle.index(), bundle.model().recommender()
+        retriever = exact.retriever
+        if index is not None:
+            retriever = Retriever(retriever.encoder, index, bundle.item_vectors())
+        chosen = bundle.config().get("serve")
+        options = instantiate(chosen) if chosen else ServeOptions()
+        if bundle.replaced():
+            return cls.open(run, runs_dir)
+        stages = _stages(files, retriever, exact.ranker, options)
+        return cls(bundle.name, files, stages, options, index is not None, retriever)
+
+    def under(self, **changes: Any) -> Self:
+        """The same run with other `ServeOptions`.
+
+        Raises:
+            BadConfig: a catalogue rule does not fit the catalogue, or the index does not suit the strategy.
+        """
+        options = replace(self.options, **changes)
+        stages = _stages(self.files, self.direct, self.recommender.ranker, options)
+        return replace(self, recommender=stages, options=options)
+
+    def query(self, user: Any = None, history: Sequence[Any] = ()) -> Queries:
+        """One query from external ids; a given history follows the known one.
+
+        Raises:
+            UnknownId: an item of the history is not in the catalogue.
+        """
+        known = self.files.user_ids.to_internal([user], unknown=UNKNOWN_USER)
+        users = known if user is not None else np.array([UNKNOWN_USER])
+        items = self.files.item_ids.to_internal(list(history))
+        return self.files.queries(users, Ragged.from_lists([items]), exclude_seen=self.options.exclude_seen)
+
+    def answer(
+        self, user: Any = None, history: Sequence[Any] = (), k: int = 10, *, explain: bool = False, gold: bool = False
+    ) -> Answer:
+        """A list for a known user, an unknown one who brings a history, or anybody.
+
+        Args:
+            user: external user id; None or unknown is served from the history, or gets popular items.
+            history: external item ids, oldest first.
+            k: wanted items.
+            explain: also say what each stage did and what of the history speaks for each item.
+            gold: also rank the whole catalogue.
+
+        Raises:
+            UnknownId: an item of the history is not in the catalogue.
+            BadInput: k < 1.
+        """
+        query = self.query(user, history)
+        trace = self.recommender.trace(query, k, unfiltered=explain)
+        past = query.histories[0] if explain else np.empty(0, np.int64)
+        best = self.recommender.gold_standard(query, k).items[0] if gold else None
+        return Answer(
+            self.name,
+            user,
+            trace.how[0],
+            tuple(self._place(trace, place, past) for place in range(_filled(trace.top))),
+            _explanation(trace) if explain else None,
+            None if best is None else tuple(self._id(item) for item in best if item != NO_ITEM),
+        )
+
+    def _place(self, trace: Trace, place: int, past: Ids) -> Recommended:
+        item = int(trace.top.items[0, place])
+        reasons = self.recommender.because(item, past) if len(past) else []
+        shown = self.files.catalogue.describe(item)
+        title = str(shown.pop(self.files.title or "", "")) or None
+        return Recommended(
+            self._id(item),
+            title,
+            dict(list(shown.items())[:SHOWN_FEATURES]),
+            float(trace.candidates.scores[0, trace.candidates.items[0] == item][0]),
+            float(trace.top.scores[0, place]),
+            tuple(Reason(self._id(r.item), self._title(r.item), r.cosine) for r in reasons),
+        )
+
+    def _id(self, item: int) -> Any:
+        external = self.files.item_ids.external[item]
+        return external.item() if isinstance(external, np.generic) else external
+
+    def title_of(self, item: int) -> str:
+        """What people call an item: its title, or the first of its features."""
+        found = self._title(item)
+        return found or ", ".join(str(value) for value in list(self.files.catalogue.describe(item).values())[:2])
+
+    def _title(self, item: int) -> str | None:
+        name = self.files.title
+        return None if name is None else str(self.files.catalogue.describe(item).get(name, "")) or None
+
+
+def _stages(
+    files: ServingFiles, retriever: Retriever, ranker: Ranker | None, options: ServeOptions
+) -> TwoStageRecommender:
+    """The two stages under the rules of the options."""
+    rules = rule_masks(options.where, files.catalogue)
+    if options.only_available:
+        rules |= lifetime_masks(files.lifetimes, files.at if options.at is None else options.at)
+    chosen = retriever_for(options.strategy, retriever, ranker, recent=options.recent, n_cells=options.n_cells)
+    return TwoStageRecommender(
+        chosen, ranker, n_candidates=options.n_candidates, rules=rules, popularity=files.popularity
+    )
+
+
+def _filled(found: TopK) -> int:
+    return int((found.items[0] != NO_ITEM).sum())
+
+
+def _explanation(trace: Trace) -> Explanation:
+    removed = {rule: int(counts[0]) for rule, counts in trace.removed.items()}
+    retrieved = 0 if trace.retrieved is None else _filled(trace.retrieved)
+    return Explanation(retrieved, removed, _filled(trace.candidates))

@@ -1,0 +1,1 @@
+"""Learning: the loop, its tasks, optimisers, samplers and batches."""

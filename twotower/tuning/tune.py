@@ -1,0 +1,148 @@
+"""Tuning on validation: every model gets the same search, and nobody sees the test."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from twotower.data.split import Split
+from twotower.errors import BadConfig, LeakError, TrainingDiverged
+from twotower.evaluation.examine import BLOCK, examine, parse_metric
+from twotower.evaluation.search_result import Options, Say, SearchResult, Trial
+from twotower.protocols import Recommender
+from twotower.tuning.blind_split import BlindSplit, blind_final
+from twotower.tuning.search_space import Search, at_border, grid_size, parse
+from twotower.tuning.study import Attempt, Pruned, Study, journal
+
+
+class Fittable(Recommender, Protocol):
+    """A recommender that learns from a split, e.g. every `ScoringModel`.
+
+    Where it has an attribute `on_validation`, it calls that with the validation figure of every epoch; the call may
+    raise, which ends the fit.
+    """
+
+    def fit(self, split: Split) -> Any:
+        """Learns from `split.train`; may watch `split.validation`."""
+        ...
+
+
+Build = Callable[..., Fittable]
+"""Makes an unfitted model of plain options, e.g. the class itself or a `functools.partial` of it."""
+
+
+def tune(
+    build: Build,
+    search: Search,
+    split: Split,
+    *,
+    metric: str = "map@10",
+    max_trials: int = 12,
+    minutes: float | None = None,
+    seed: int = 0,
+    block: int = BLOCK,
+    say: Say | None = None,
+    start: Options | None = None,
+    prune: bool = True,
+    study_file: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+) -> SearchResult:
+    """Tries all combinations, or as many as the budget allows, chosen by TPE from what was learnt so far.
+
+    Every trial is fitted on train and scored on validation of a `BlindSplit`: reaching for the test is an error.
+
+    Args:
+        build: makes an unfitted model of the options tried.
+        search: values or a range by option; empty: one trial with the defaults.
+        split: train and validation are used.
+        metric: what to maximise.
+        max_trials: the same budget for every model.
+        minutes: nothing new is begun when the trials took so long, but one trial there is; None: no limit.
+        seed: of what is tried.
+        block: queries asked at once.
+        say: told about every trial.
+        start: options that are tried first when not all combinations are, e.g. the usual ones.
+        prune: stop trials that fall behind the median, where the model tells how its epochs go.
+        study_file: keeps the trials; a search that was killed goes on from there.
+        identity: what else the trials depend on; a study file that differs in it is refused.
+
+    Raises:
+        BadConfig: an option without values, a budget below 1, or a study file of something else.
+        BundleError: another process writes the study file.
+        TrainingDiverged: no trial gave a score.
+        LeakError: a model asked for the test.
+    """
+    _, k = parse_metric(metric)
+    parse(search)
+    if max_trials < 1 or (minutes is not None and minutes <= 0):
+        raise BadConfig(f"tune: max_trials={max_trials} must be at least 1, minutes={minutes} above 0")
+    blind = BlindSplit.of(split)
+    known = {"metric": metric, "split": split.name, **(identity or {})}
+    if study_file is not None:
+        known["dataset"] = split.dataset.fingerprint()
+    with journal(study_file) as storage:
+        study = Study(
+            search, max_trials=max_trials, seed=seed, storage=storage, identity=known, start=start, prune=prune
+        )
+        limit = math.inf if minutes is None else 60 * minutes
+        while not (done := study.trials()) or sum(trial.seconds for trial in done) < limit:
+            attempt = study.ask()
+            if attempt is None:
+                break
+            trial = _try(build, attempt, blind, metric, k, block)
+            study.tell(attempt, trial)
+            if say:
+                say(_told(trial, f"{len(done) + 1}/{_planned(search, max_trials)}", metric))
+        return tuned(study.trials()[:max_trials], search, metric)
+
+
+def tuned(trials: list[Trial], search: Search, metric: str) -> SearchResult:
+    """The best of some trials.
+
+    Raises:
+        TrainingDiverged: none has a score.
+    """
+    scored = [trial for trial in trials if trial.error is None]
+    if not scored:
+        raise TrainingDiverged(f"tune: all {len(trials)} trials failed, the last: {trials[-1].error}")
+    best = max(scored, key=lambda trial: trial.score)
+    options = {**best.options, **best.found}
+    return SearchResult(options, best.score, metric, tuple(trials), grid_size(search), at_border(search, best.options))
+
+
+def fit_final(build: Build, options: Options, split: Split) -> Fittable:
+    """The last fit: chosen options, train and validation events together, still no test."""
+    model = build(**options)
+    model.fit(blind_final(split))
+    return model
+
+
+def _try(build: Build, attempt: Attempt, split: Split, metric: str, k: int, block: int) -> Trial:
+    """One fit and its score; whatever goes wrong is the trial's, except reaching for the test."""
+    started = time.perf_counter()
+    try:
+        model = build(**attempt.options)
+        if hasattr(model, "on_validation"):
+            model.on_validation = attempt.report
+        model.fit(split)
+        score = examine(model, split.validation, ks=(k,), block=block).mean(metric)
+    except LeakError:
+        raise
+    except Pruned as pruned:
+        return Trial(attempt.options, math.nan, time.perf_counter() - started, str(pruned), pruned=True)
+    except Exception as error:  # a setting may run out of memory, diverge, be refused: the others go on
+        kind = "" if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: "
+        text = " ".join(f"{kind}{error}".split())
+        return Trial(attempt.options, math.nan, time.perf_counter() - started, text)
+    found: Options = getattr(model, "found_options", dict)()
+    return Trial(attempt.options, score, time.perf_counter() - started, found=found)
+
+
+def _planned(search: Search, max_trials: int) -> int:
+    return min(max_trials, grid_size(search) or max_trials)
+
+
+def _told(trial: Trial, number: str, metric: str) -> str:
+    outcome = trial.error or f"{metric} {trial.score:.4f}"
+    return f"trial {number} {trial.options}: {outcome} on validation, {trial.seconds:.1f} s"
