@@ -224,7 +224,7 @@ def test_runs_with_different_indexes_are_not_averaged(command, sister, indexed):
 def test_the_report_knows_kinds_stages_slices_calibration_and_what_the_index_could_do(command, place):
     command("run=joint")
     report = report_of(place, "joint")
-    assert {m["name"]: m["kind"] for m in report["models"]} == {
+    assert {m["name"]: m["family"] for m in report["models"]} == {
         "towers": "stage", "towers + RankNet": "ours", "popular": "popular"
     }  # fmt: skip
     means = {r["model"]: r["mean"] for r in report["rows"] if (r["metric"], r["k"]) == ("map", 10)}

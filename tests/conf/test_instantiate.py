@@ -14,7 +14,7 @@ from twotower.commands.benchmark import split_words
 from twotower.commands.tune import overrides_of
 from twotower.config.compose import compose, conf_dir, instantiate, locate
 from twotower.errors import BadConfig
-from twotower.evaluation.families import KINDS, is_foreign
+from twotower.evaluation.families import FAMILIES, is_foreign
 from twotower.tuning.search_space import parse
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +169,6 @@ def test_a_documented_command_with_a_slip_would_be_found():
 
 @pytest.mark.parametrize("path", sorted((conf_dir() / "baseline").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_baseline_says_what_kind_it_is(path):
-    kind = content(path)["kind"]
-    assert kind in KINDS
-    assert is_foreign(kind)
+    family = content(path)["family"]
+    assert family in FAMILIES
+    assert is_foreign(family)

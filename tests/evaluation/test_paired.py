@@ -86,7 +86,7 @@ def test_a_stage_adds_what_stands_between_the_two_means(found):
 
 def test_gains_in_a_report_are_ours_over_all_but_our_own_parts(split, by_score):
     fitted = by_score().fit(split)
-    contenders = {name: Entrant(fitted, kind=kind) for name, kind in (("a", "ours"), ("b", "stage"), ("c", "cf"))}
+    contenders = {name: Entrant(fitted, family=family) for name, family in (("a", "ours"), ("b", "stage"), ("c", "cf"))}
     report = contest(split, contenders, ks=(1, 10), resamples=20)
     assert [(g.model, g.against, g.metric) for g in report.gains] == [("a", "c", "map@1"), ("a", "c", "map@10")]
     with pytest.raises(BadConfig, match="d: kind 'knn' is unknown; choose one of ours"):

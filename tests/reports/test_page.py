@@ -28,8 +28,8 @@ HOSTILE = '<script>alert("x")</script> & $x_1$'
 @pytest.fixture(scope="module")
 def report(split, by_score):
     contenders = {
-        "ours": Entrant(by_score(weight=0.0, noise=1.0).fit(split), kind="ours"),
-        "popular": Entrant(by_score().fit(split), kind="popular"),
+        "ours": Entrant(by_score(weight=0.0, noise=1.0).fit(split), family="ours"),
+        "popular": Entrant(by_score().fit(split), family="popular"),
     }
     return contest(split, contenders, baseline="popular", ks=(1, 5, 10), resamples=100)
 
@@ -167,9 +167,9 @@ def test_gains_are_shares_of_the_other_models_figure(report):
 
 def test_a_page_whose_hero_loses_says_so_in_red_with_a_sign_and_words(report, split, by_score):
     best, worst = (model.name for model in report.ranking())
-    kinds = {True: "ours", False: "popular"}
+    families = {True: "ours", False: "popular"}
     for hero, behind in ((worst, True), (best, False)):
-        models = tuple(replace(model, kind=kinds[model.name == hero]) for model in report.models)
+        models = tuple(replace(model, family=families[model.name == hero]) for model in report.models)
         text = page(replace(report, models=models))
         assert (f"▼ {best} is better than {worst} here" in text) == behind
         assert ('class="verdict missed"' in text) == behind
@@ -186,10 +186,10 @@ def test_a_method_weaker_than_a_peers_stands_first_in_red_else_one_calm_line(rep
     assert "Our methods are not weaker than those of other libraries, within the interval: als and lib_als." in calm
 
 
-def named(report, *kinds):
-    """As many models as kinds, `m0` the best."""
+def named(report, *families):
+    """As many models as families, `m0` the best."""
     model, rows = report.models[0], [row for row in report.rows if row.model == report.models[0].name]
-    models = tuple(replace(model, name=f"m{at}", kind=kind) for at, kind in enumerate(kinds))
+    models = tuple(replace(model, name=f"m{at}", family=family) for at, family in enumerate(families))
     rows = tuple(replace(r, model=m.name, mean=r.mean / (2 + at)) for at, m in enumerate(models) for r in rows)
     return replace(report, models=models, rows=rows, slices=(), gains=(), baseline=None)
 

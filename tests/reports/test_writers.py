@@ -39,7 +39,7 @@ def test_json_reads_back_the_same(report):
 
 
 def test_json_of_another_format_is_refused():
-    with pytest.raises(BadInput, match=r"of format 99, this version reads \(1, 2\)"):
+    with pytest.raises(BadInput, match=r"of format 99, this version reads \(1, 2, 3\)"):
         Report.from_json(json.dumps({"format": 99}))
 
 
@@ -48,13 +48,20 @@ def test_a_report_of_format_1_is_still_read_and_written_as_a_page(report):
     for name in ("slices", "gains", "peer_checks", "stage_gains", "calibration", "memory_apart"):
         del facts[name]
     for model in facts["models"]:
-        del model["kind"], model["seeds"]
+        del model["family"], model["seeds"]
     for row in facts["rows"]:
         del row["sd"]
     old = Report.from_json(json.dumps({**facts, "format": 1}))
     assert old.rows == report.rows
     assert "popular" in page(old)
     assert "popular" in markdown(old)
+
+
+def test_families_are_read_from_a_report_of_format_2_which_calls_them_kinds(report):
+    facts = json.loads(report.to_json())
+    for model in facts["models"]:
+        model["kind"] = model.pop("family")
+    assert Report.from_json(json.dumps({**facts, "format": 2})).models == report.models
 
 
 def test_an_undefined_number_is_null_in_json(report):

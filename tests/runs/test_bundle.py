@@ -213,7 +213,7 @@ def test_missing_file_is_found(published):
 
 def test_foreign_format_is_refused_with_both_numbers(published):
     edit_manifest(published.directory, format=99)
-    with pytest.raises(BundleError, match="format 99, this version of twotower reads 2"):
+    with pytest.raises(BundleError, match="format 99, this version of twotower reads 3"):
         Bundle.open(published.directory)
 
 

@@ -25,14 +25,14 @@ class ListedModel:
         name: the file's, without suffix.
         model: `_target_` and the options with which it starts.
         search: what is tried on validation.
-        kind: see `evaluation/kinds.py`.
+        family: see `evaluation/families.py`.
         counterpart: of a peer, our model that must not be weaker.
     """
 
     name: str
     model: Mapping[str, Any]
     search: Mapping[str, Any]
-    kind: str = OTHER
+    family: str = OTHER
     counterpart: str | None = None
 
     @classmethod
@@ -41,7 +41,7 @@ class ListedModel:
         from omegaconf import OmegaConf
 
         found: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-        return cls(file.stem, found["model"], found.get("search") or {}, found["kind"], found.get("counterpart"))
+        return cls(file.stem, found["model"], found.get("search") or {}, found["family"], found.get("counterpart"))
 
     @property
     def options(self) -> dict[str, Any]:

@@ -131,6 +131,21 @@ class Split:
         ):
             _refuse_future(self.name, part, history, target)
 
+    @property
+    def watches_validation(self) -> bool:
+        """Whether a fit may stop early by `validation`; not in the last fit, which learns from it."""
+        return len(self.validation.target) > 0
+
+    @property
+    def asked_at(self) -> int:
+        """The moment at which a model fitted on `train` is asked: that of the validation, seconds since the epoch."""
+        return self.validation.at
+
+    @property
+    def ready_for(self) -> Holdout:
+        """What a model that reads histories and profiles when asked stands ready for after its fit: the test."""
+        return self.test
+
     def refit(self) -> "Split":
         """Train and validation events together as train, for the last fit before the test.
 
@@ -150,6 +165,16 @@ class FinalSplit(Split):
     """A split whose train part holds the validation events on purpose; only the test may be asked of it."""
 
     __slots__ = ()
+
+    @property
+    def watches_validation(self) -> bool:
+        """Never: the validation part is learnt from."""
+        return False
+
+    @property
+    def asked_at(self) -> int:
+        """The moment of the test, seconds since the epoch."""
+        return self.test.at
 
     def _refuse_leaks(self) -> None:
         if self.train.has_pairs_of(self.test.target).any():

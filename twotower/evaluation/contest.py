@@ -12,7 +12,7 @@ from twotower.evaluation.accumulator import Detail, sliceable
 from twotower.evaluation.comparison import compare
 from twotower.evaluation.examine import BLOCK, DEFAULT_KS, Evaluation, examine, parse_metric
 from twotower.evaluation.facts import all_options, dataset_facts, finite, split_facts, trial_facts
-from twotower.evaluation.families import OTHER, OURS, checked_kind, is_foreign
+from twotower.evaluation.families import OTHER, OURS, checked_family, is_foreign
 from twotower.evaluation.index_cost import IndexUse, index_costs
 from twotower.evaluation.item_features import item_features
 from twotower.evaluation.machine import machine, peak_memory_bytes, restart_peak, versions
@@ -34,7 +34,7 @@ class Entrant:
         options: what it was fitted with.
         tuned: the search behind the options, if there was one.
         fit_seconds: wall time of the last fit.
-        kind: what it is, a key of `kinds.KINDS`.
+        family: what it is, a key of `families.FAMILIES`.
         again: seeds to what makes the same with another seed; figures are averaged over all of them, user by user.
         seed: that of `recommender`, where there are others.
     """
@@ -43,7 +43,7 @@ class Entrant:
     options: Options = field(default_factory=dict)
     tuned: SearchResult | None = None
     fit_seconds: float = 0.0
-    kind: str = OTHER
+    family: str = OTHER
     again: Mapping[int, Callable[[], Recommender]] = field(default_factory=dict)
     seed: int = 0
 
@@ -140,9 +140,9 @@ def contest(
 
 def _sides(models: Sequence[ModelFacts], found: Mapping[str, Evaluation], primary: str) -> tuple[list[str], list[str]]:
     """Our contenders that answer in service (else the best of all), and all that they stand against."""
-    ours = [model.name for model in models if model.kind == OURS]
+    ours = [model.name for model in models if model.family == OURS]
     best = max(found, key=lambda name: found[name].mean(primary))
-    return ours or [best], [model.name for model in models if is_foreign(model.kind) or model.name in ours]
+    return ours or [best], [model.name for model in models if is_foreign(model.family) or model.name in ours]
 
 
 def _examine(
@@ -150,7 +150,7 @@ def _examine(
 ) -> tuple[ModelFacts, Evaluation]:
     restart_peak()
     fitted = _ready(contender, split)
-    kind = checked_kind(fitted.kind, name)
+    family = checked_family(fitted.family, name)
     found = examine(fitted.recommender, split.test, ks=ks, block=block, detail=detail)
     if fitted.again:
         parts = {fitted.seed: found}
@@ -171,7 +171,7 @@ def _examine(
         users_per_second=found.users_per_second * (1 + len(fitted.again)),
         peak_memory_bytes=peak_memory_bytes(),
         catalogue={metric: finite(value) for metric, value in found.catalogue.items()},
-        kind=kind,
+        family=family,
         seeds=tuple(found.by_seed),
     )
     return facts, found

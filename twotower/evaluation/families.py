@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from twotower.errors import BadConfig
 
 OURS, STAGE, PEER, OTHER = "ours", "stage", "peer", "other"
-KINDS: Mapping[str, str] = {
+FAMILIES: Mapping[str, str] = {
     OURS: "ours",
     STAGE: "a part or variant of ours",
     "popular": "popularity",
@@ -16,22 +16,22 @@ KINDS: Mapping[str, str] = {
     PEER: "another library",
     OTHER: "other",
 }
-"""Kind to what people call it; `kind` in the files of `conf/baseline` is one of them."""
+"""Family to what people call it; `family` in the files of `conf/model` is one of them."""
 HEADLINES = ("cf", "hybrid")
-"""Kinds whose best contender always stands beside ours in the first figure."""
+"""Families whose best contender always stands beside ours in the first figure."""
 
 
-def checked_kind(kind: str, where: str) -> str:
-    """The kind, if it is one.
+def checked_family(family: str, where: str) -> str:
+    """The family, if it is one.
 
     Raises:
         BadConfig: it is not.
     """
-    if kind not in KINDS:
-        raise BadConfig(f"{where}: kind {kind!r} is unknown; choose one of {', '.join(KINDS)}")
-    return kind
+    if family not in FAMILIES:
+        raise BadConfig(f"{where}: family {family!r} is unknown; choose one of {', '.join(FAMILIES)}")
+    return family
 
 
-def is_foreign(kind: str) -> bool:
+def is_foreign(family: str) -> bool:
     """Whether it stands against ours: anything but our own contenders and their parts."""
-    return kind not in (OURS, STAGE)
+    return family not in (OURS, STAGE)

@@ -9,10 +9,10 @@ from twotower.errors import BadInput
 from twotower.evaluation.families import OURS, is_foreign
 from twotower.evaluation.results import Calibration, Gain, IndexCost, ModelFacts, PeerCheck, Row, SliceRow, StageGain
 
-FORMAT = 2
+FORMAT = 3
 """Version of `report.json`."""
-READABLE = (1, FORMAT)
-"""Versions that are read: those of format 1 lack slices, gains, checks and kinds."""
+READABLE = (1, 2, FORMAT)
+"""Versions that are read: those of format 1 lack slices, gains, checks and families, which format 2 calls kinds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ class Report:
     def hero(self) -> ModelFacts:
         """The best of our contenders that answer in service; where none is said to be ours, the best of all."""
         ranked = self.ranking()
-        return next((model for model in ranked if model.kind == OURS), ranked[0])
+        return next((model for model in ranked if model.family == OURS), ranked[0])
 
     def foreign(self) -> list[ModelFacts]:
         """The contenders that the hero stands against, best first."""
         hero = self.hero()
-        return [model for model in self.ranking() if is_foreign(model.kind) and model.name != hero.name]
+        return [model for model in self.ranking() if is_foreign(model.family) and model.name != hero.name]
 
     @property
     def metrics(self) -> list[str]:
@@ -110,6 +110,8 @@ class Report:
         found = facts.pop("format", None)
         if found not in READABLE:
             raise BadInput(f"this report is of format {found}, this version reads {READABLE}; run the evaluation again")
+        if found == 2:
+            facts["models"] = [{"family": model.pop("kind"), **model} for model in facts["models"]]
         for name, kind in _LISTS.items():
             facts[name] = tuple(kind(**_with_tuples(kind, part)) for part in facts.get(name, ()))
         if facts.get("calibration"):

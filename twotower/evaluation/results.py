@@ -181,7 +181,7 @@ class ModelFacts:
             it held before; where the system cannot tell that (`Report.memory_apart`), the most so far.
         catalogue: coverage@k, gini@k, novelty@k, popularity_bias@k, diversity@k.
         at_border: options whose best value lies at the border of what was tried.
-        kind: what it is, a key of `kinds.KINDS`.
+        family: what it is, a key of `families.FAMILIES`.
         seeds: of the fits that were averaged user by user; empty where there is one.
     """
 
@@ -197,7 +197,7 @@ class ModelFacts:
     peak_memory_bytes: int
     catalogue: Mapping[str, float | None]
     at_border: tuple[str, ...] = ()
-    kind: str = OTHER
+    family: str = OTHER
     seeds: tuple[int, ...] = ()
 
 

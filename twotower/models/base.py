@@ -1,10 +1,10 @@
-"""`ScoringModel`: the contract of every top-N model; masking, top-k, saving and loading are written here once."""
+"""`Model`: what can be fitted, tuned, saved, published and asked for lists; `ScoringModel` scores whole catalogues."""
 
 import inspect
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from twotower.data.split import Split
 from twotower.errors import BadInput, BundleError, NotFitted
 from twotower.topk import top_k
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries, Ragged, TopK
 
 BLOCK_CELLS = 4_000_000
@@ -19,25 +20,45 @@ BLOCK_CELLS = 4_000_000
 
 BLOCK_QUERIES = 4096
 """Queries at once for models that never hold scores of the whole catalogue for each."""
+FACTS, ARRAYS = "model.json", "model.safetensors"
 
 
-class ScoringModel(ABC):
-    """A model that scores the whole catalogue for each query.
+class Model(ABC):
+    """Whatever can be fitted, tuned, saved, published as a run and asked for lists.
 
-    A subclass takes plain keyword options in its constructor and keeps each under the same name, fits in `fit`,
-    scores in `score`, and gives all that it learnt as arrays in `state` / `set_state`.
-    A user without history who is unknown gets the same scores as any other such user, never an error.
+    A subclass is a keyword-only dataclass: its fields are its options, each written once with its default; `require`
+    in `__post_init__` holds their ranges. It fits in `fit` and gives all that it learnt as arrays in `state`.
+
+    Attributes:
+        n_items: size of the catalogue that was learnt; 0 before.
+        serves_new_users: a user who is unknown, but brings a history, is served from it.
+        serves_new_items: items without training events are recommended for what they are.
+        has_vectors: scores are products of `user_vectors` and `item_vectors`, so the model can be indexed.
+        predicts_values: `predict` says which value a user would give an item.
     """
 
     n_items: int = 0
+    serves_new_users: ClassVar[bool] = True
+    serves_new_items: ClassVar[bool] = False
+    has_vectors: ClassVar[bool] = False
+    predicts_values: ClassVar[bool] = False
 
     @abstractmethod
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Learns from `split.train` (and may watch `split.validation`); the same seed gives the same model."""
 
     @abstractmethod
-    def score(self, queries: Queries) -> Floats:
-        """Scores of the whole catalogue, higher is better. Shape [B, N]."""
+    def recommend(self, queries: Queries, k: int) -> TopK:
+        """Ranked lists [B, k] without excluded items, ties by internal id; the same for every block size.
+
+        Raises:
+            NotFitted: neither `fit` nor `load` was called.
+            BadInput: a history or exclusion names an item beyond the catalogue, or a score is NaN.
+        """
+
+    @abstractmethod
+    def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
+        """The score of every candidate; what stands at padding means nothing. Shape [B, C]."""
 
     @abstractmethod
     def state(self) -> dict[str, Array]:
@@ -47,31 +68,18 @@ class ScoringModel(ABC):
     def set_state(self, state: dict[str, Array]) -> None:
         """Takes back what `state` gave."""
 
-    def recommend(self, queries: Queries, k: int) -> TopK:
-        """Ranked lists [B, k] without excluded items, ties by internal id; the same for every block size.
+    def fit_for_test(self, split: Split, context: FitContext = QUIET) -> Self:
+        """The last fit: learns from train and validation together and stands ready to be asked for `split.test`.
 
-        Raises:
-            NotFitted: neither `fit` nor `load` was called.
-            BadInput: a history or exclusion names an item beyond the catalogue, or a score is NaN.
+        What only watching validation can find out, such as the number of epochs, is found in a fit before.
         """
-        self._check(queries)
-        if k < 1:
-            raise BadInput(f"k must be at least 1, got {k}")
-        answer, start = TopK.nothing(len(queries), k), 0
-        for block in queries.blocks(self._block_size()):
-            rows = slice(start, start + len(block))
-            best = self._best(block, k)
-            answer.items[rows], answer.scores[rows] = best.items, best.scores
-            start = rows.stop
-        return answer
+        found = self.fit(split, context.inside("search")).found_options() if self.watches_validation else {}
+        return type(self)(**{**self.options(), **found}).fit(split.refit(), context)
 
-    def _block_size(self) -> int:
-        """Queries that `_best` gets at once: as many as keep the memory that it needs within bounds."""
-        return max(1, BLOCK_CELLS // self.n_items)
-
-    def _best(self, queries: Queries, k: int) -> TopK:
-        """What `score` and `top_k` say of a block of queries; a model that knows a shorter way to it takes that."""
-        return top_k(self.score(queries), k, queries.exclusions)
+    @property
+    def watches_validation(self) -> bool:
+        """Whether `fit` finds options out by watching `split.validation`, which the last fit cannot."""
+        return type(self).found_options is not Model.found_options
 
     def options(self) -> dict[str, Any]:
         """The constructor's options as they are now."""
@@ -90,9 +98,13 @@ class ScoringModel(ABC):
         self._check_fitted()
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {name: np.ascontiguousarray(a) for name, a in self.state().items()}
-        save_file(arrays, directory / "model.safetensors")
-        facts = {"class": type(self).__name__, "n_items": self.n_items, "options": self.options()}
-        (directory / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
+        save_file(arrays, directory / ARRAYS)
+        self._save_facts(directory)
+
+    def _save_facts(self, directory: Path) -> None:
+        kind = type(self)
+        facts = {"class": f"{kind.__module__}.{kind.__qualname__}", "n_items": self.n_items, "options": self.options()}
+        (directory / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -101,19 +113,30 @@ class ScoringModel(ABC):
         Raises:
             BundleError: the directory holds no model, another class's, or numbers that are not finite.
         """
-        if not (directory / "model.json").exists():
-            raise BundleError(f"{directory} holds no saved model (no model.json); give a directory that save wrote")
-        facts = json.loads((directory / "model.json").read_text())
-        if facts["class"] != cls.__name__:
-            raise BundleError(f"{directory} holds a {facts['class']}, not a {cls.__name__}")
+        facts = cls._facts_in(directory)
         model = cls(**facts["options"])
         model.n_items = facts["n_items"]
-        state = load_file(directory / "model.safetensors")
+        state = load_file(directory / ARRAYS)
         for name, array in state.items():
             if not np.isfinite(array).all():
-                raise BundleError(f"{directory / 'model.safetensors'}: {name} holds NaN or infinite numbers; fit again")
+                raise BundleError(f"{directory / ARRAYS}: {name} holds NaN or infinite numbers; fit again")
         model.set_state(state)
         return model
+
+    @classmethod
+    def _facts_in(cls, directory: Path) -> dict[str, Any]:
+        facts = model_facts(directory)
+        name = facts["class"].rpartition(".")[2]
+        if name != cls.__name__:
+            raise BundleError(f"{directory} holds a {name}, not a {cls.__name__}")
+        return facts
+
+    def __repr__(self) -> str:
+        """Class, the options that are not the defaults, and what was learnt: a line of a notebook."""
+        parameters = inspect.signature(type(self).__init__).parameters
+        changed = {n: v for n, v in self.options().items() if v != parameters[n].default}
+        learnt = f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
+        return f"<{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())}), {learnt}>"
 
     def _check(self, queries: Queries) -> None:
         """Refuses queries that this model cannot read; every `score` begins with it."""
@@ -124,6 +147,61 @@ class ScoringModel(ABC):
     def _check_fitted(self) -> None:
         if not self.n_items:
             raise NotFitted(f"{type(self).__name__}: call fit or load first")
+
+
+class ScoringModel(Model):
+    """A model that scores the whole catalogue for each query: masking and top-k are written here once.
+
+    A user without history who is unknown gets the same scores as any other such user, never an error.
+    """
+
+    @abstractmethod
+    def score(self, queries: Queries) -> Floats:
+        """Scores of the whole catalogue, higher is better. Shape [B, N]."""
+
+    def recommend(self, queries: Queries, k: int) -> TopK:
+        """The k best of each query's scores. Shape [B, k]."""
+        self._check(queries)
+        if k < 1:
+            raise BadInput(f"k must be at least 1, got {k}")
+        answer, start = TopK.nothing(len(queries), k), 0
+        for block in queries.blocks(self._block_size()):
+            rows = slice(start, start + len(block))
+            best = self._best(block, k)
+            answer.items[rows], answer.scores[rows] = best.items, best.scores
+            start = rows.stop
+        return answer
+
+    def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
+        """The candidates' part of `score`, block by block. Shape [B, C]."""
+        self._check(queries)
+        scores, start = candidates.scores.copy(), 0
+        for block in queries.blocks(max(1, BLOCK_CELLS // self.n_items)):
+            rows = slice(start, start + len(block))
+            items = np.maximum(candidates.items[rows], 0)
+            scores[rows] = np.take_along_axis(self.score(block), items, axis=1)
+            start = rows.stop
+        return scores
+
+    def _block_size(self) -> int:
+        """Queries that `_best` gets at once: as many as keep the memory that it needs within bounds."""
+        return max(1, BLOCK_CELLS // self.n_items)
+
+    def _best(self, queries: Queries, k: int) -> TopK:
+        """What `score` and `top_k` say of a block of queries; a model that knows a shorter way to it takes that."""
+        return top_k(self.score(queries), k, queries.exclusions)
+
+
+def model_facts(directory: Path) -> dict[str, Any]:
+    """Class, size and options of a saved model.
+
+    Raises:
+        BundleError: the directory holds none.
+    """
+    if not (directory / FACTS).exists():
+        raise BundleError(f"{directory} holds no saved model (no {FACTS}); give a directory that save wrote")
+    facts: dict[str, Any] = json.loads((directory / FACTS).read_text())
+    return facts
 
 
 def refuse_foreign_items(items: Ragged, n_items: int, what: str) -> None:

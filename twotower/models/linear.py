@@ -1,5 +1,6 @@
 """`EASE`: the best linear item-item model in closed form, for catalogues whose square fits in memory."""
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -9,9 +10,12 @@ from twotower.data.split import Split
 from twotower.errors import BadConfig
 from twotower.models.base import ScoringModel
 from twotower.models.matrix import has_any, history_matrix, pair_matrix, popularity, with_fallback
+from twotower.models.options import count, positive, require
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EASE(ScoringModel):
     """Scores a history x by x·B, where B minimises |X - XB|² + l2·|B|² with an empty diagonal.
 
@@ -21,26 +25,26 @@ class EASE(ScoringModel):
     Relations: ItemKNN with fitted instead of counted similarities; SLIM without its sign and sparsity constraints.
 
     Source: Steck 2019, "Embarrassingly shallow autoencoders for sparse data", eq. 8.
+
+    Attributes:
+        l2: weight of the ridge term, in events; without it the closed form has no solution.
+        max_items: larger catalogues are refused (20,000 items need 3.2 GB).
     """
 
-    def __init__(self, *, l2: float = 500.0, max_items: int = 20_000) -> None:
-        """Options.
+    l2: float = 500.0
+    max_items: int = 20_000
 
-        Args:
-            l2: weight of the ridge term, in events.
-            max_items: refuse larger catalogues (20,000 items need 3.2 GB).
+    def __post_init__(self) -> None:
+        """Refuses options out of range.
 
         Raises:
-            BadConfig: l2 is not positive.
+            BadConfig: it names the option.
         """
-        if l2 <= 0:
-            raise BadConfig(f"EASE: l2 must be positive, or the closed form has no solution; got {l2}")
-        self.l2 = l2
-        self.max_items = max_items
+        require(self, l2=positive, max_items=count)
         self._weights: Floats = np.empty((0, 0), np.float32)
         self._popular: Floats = np.empty(0, np.float32)
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Solves the closed form on `split.train`.
 
         Raises:

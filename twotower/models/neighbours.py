@@ -1,19 +1,22 @@
 """`ItemKNN`: items whose users overlap with the users of the items in the history."""
 
+from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
 import numpy as np
 from scipy import sparse
 
 from twotower.data.split import Split
-from twotower.errors import BadConfig
 from twotower.models.base import ScoringModel
 from twotower.models.matrix import Sparse, history_matrix, largest_per_row, pair_matrix, popularity, row_blocks
+from twotower.models.options import between, count, not_negative, one_of, or_none, positive, require
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries, Ragged
 
 Weighting = Literal["binary", "tfidf", "bm25"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ItemKNN(ScoringModel):
     """Score of item j = sum over the history's items i of r_i · s_ij, where j is among the n nearest of i.
 
@@ -29,47 +32,42 @@ class ItemKNN(ScoringModel):
     Source: Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithms"; Deshpande & Karypis
     2004, "Item-based top-N recommendation algorithms" (n nearest per history item); Robertson & Zaragoza 2009 (BM25);
     Ludewig & Jannach 2018, "Evaluation of session-based recommendation algorithms" (decay by position).
+
+    Attributes:
+        n_neighbours: neighbours kept for each item.
+        weighting: binary, tfidf or bm25.
+        shrinkage: added to the cosine's denominator.
+        half_life: events of a history after which an item counts half; None counts all alike.
+        bm25_k1: saturation of repeated events (bm25 only).
+        bm25_b: how far long histories are damped, 0..1 (bm25 only).
     """
 
-    def __init__(
-        self,
-        *,
-        n_neighbours: int = 100,
-        weighting: Weighting = "tfidf",
-        shrinkage: float = 10.0,
-        half_life: float | None = None,
-        bm25_k1: float = 1.2,
-        bm25_b: float = 0.75,
-    ) -> None:
-        """Options.
+    n_neighbours: int = 300
+    weighting: Weighting = "bm25"
+    shrinkage: float = 10.0
+    half_life: float | None = None
+    bm25_k1: float = 1.2
+    bm25_b: float = 0.75
 
-        Args:
-            n_neighbours: neighbours kept for each item.
-            weighting: binary, tfidf or bm25.
-            shrinkage: added to the cosine's denominator.
-            half_life: events of a history after which an item counts half; None counts all alike.
-            bm25_k1: saturation of repeated events (bm25 only).
-            bm25_b: how far long histories are damped, 0..1 (bm25 only).
+    def __post_init__(self) -> None:
+        """Refuses options out of range.
 
         Raises:
-            BadConfig: an option is out of range.
+            BadConfig: it names the option.
         """
-        if weighting not in get_args(Weighting):
-            raise BadConfig(f"ItemKNN: weighting must be one of {', '.join(get_args(Weighting))}, got {weighting!r}")
-        if n_neighbours < 1 or shrinkage < 0:
-            raise BadConfig(f"ItemKNN: need n_neighbours >= 1 and shrinkage >= 0, got {n_neighbours} and {shrinkage}")
-        if half_life is not None and half_life <= 0:
-            raise BadConfig(f"ItemKNN: half_life must be positive or null, got {half_life}")
-        self.n_neighbours = n_neighbours
-        self.weighting = weighting
-        self.shrinkage = shrinkage
-        self.half_life = half_life
-        self.bm25_k1 = bm25_k1
-        self.bm25_b = bm25_b
+        require(
+            self,
+            n_neighbours=count,
+            weighting=one_of(*get_args(Weighting)),
+            shrinkage=not_negative,
+            half_life=or_none(positive),
+            bm25_k1=positive,
+            bm25_b=between(0, 1),
+        )
         self._similar: Sparse = sparse.csr_array(np.zeros((0, 0), np.float32))
         self._popular: Floats = np.empty(0, np.float32)
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Finds each item's neighbours in `split.train`, a block of items at a time."""
         users = self._weighted(pair_matrix(split.train))  # [U, N]
         self._similar = nearest_items(users, self.n_neighbours, self.shrinkage)

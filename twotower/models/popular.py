@@ -1,20 +1,23 @@
 """`Popular`: the same list for everybody, most used items first."""
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
-from twotower.errors import BadConfig
 from twotower.models.base import BLOCK_QUERIES, ScoringModel
+from twotower.models.options import or_none, positive, require
 from twotower.topk import top_k_of_shared
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries, TopK
 
 DAY = 86_400
 """Seconds."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Popular(ScoringModel):
     """Scores an item by its number of training events or users, in all or in the newest days only.
 
@@ -24,25 +27,25 @@ class Popular(ScoringModel):
 
     Source: Cremonesi, Koren & Turrin 2010, "Performance of recommender algorithms on top-N recommendation tasks"
     (TopPop); Ji, Sun, Zhang & Li 2020, "A re-visit of the popularity baseline" (recent windows).
+
+    Attributes:
+        window_days: length of the window that ends with the newest training event, days; None takes all events.
+        unique_users: count a user once per item, however often the user came back.
     """
 
-    def __init__(self, *, window_days: float | None = None, unique_users: bool = True) -> None:
-        """Options.
+    window_days: float | None = None
+    unique_users: bool = True
 
-        Args:
-            window_days: length of the window that ends with the newest training event, days; None takes all events.
-            unique_users: count a user once per item, however often the user came back.
+    def __post_init__(self) -> None:
+        """Refuses options out of range.
 
         Raises:
-            BadConfig: the window is not positive.
+            BadConfig: it names the option.
         """
-        if window_days is not None and window_days <= 0:
-            raise BadConfig(f"Popular: window_days must be positive or null, got {window_days}")
-        self.window_days = window_days
-        self.unique_users = unique_users
+        require(self, window_days=or_none(positive))
         self._counts: Floats = np.empty(0, np.float32)
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Counts `split.train`."""
         events = self._recent(split.train)
         self._counts = (events.unique_pairs() if self.unique_users else events).item_counts().astype(np.float32)

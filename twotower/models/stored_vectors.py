@@ -1,6 +1,5 @@
 """`StoredVectors`: models that score with trained vectors of users and items, whoever trained them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,10 @@ class StoredVectors(VectorModel):
     """
 
     best_epochs: int
-    on_validation: Callable[[float], None] | None
 
     def _start(self, dim: int, epochs: int) -> None:
         """Nothing learnt yet."""
         self.best_epochs = epochs
-        self.on_validation = None
         self._user_vectors: Floats = np.empty((0, dim), np.float32)
         self._item_vectors: Floats = np.empty((0, dim + 1), np.float32)
         self._popular: Floats = np.empty(0, np.float32)

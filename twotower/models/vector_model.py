@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import numpy as np
 
+from twotower.ann.faiss_products import pair_scores_of
 from twotower.models.base import BLOCK_QUERIES, ScoringModel
 from twotower.models.best_products import ItemVectors, best_products
 from twotower.models.matrix import all_zero, products, with_fallback
@@ -18,11 +19,30 @@ class VectorModel(ScoringModel):
     Lists are made without the scores of the whole catalogue (`best_products`) and are those that `score` defines.
     """
 
+    has_vectors = True
+
     _item_vectors: Floats
     """float32, a bias last. Shape [N, D] or [N, D + 1]."""
     _popular: Floats
     """Scores where nothing is known of the user. Shape [N]."""
     _measured: tuple[Array, ItemVectors] | None = None
+
+    @property
+    def item_vectors(self) -> Floats:
+        """What an index holds: item vectors, the bias last where there is one. Shape [N, D] or [N, D + 1]."""
+        self._check_fitted()
+        return self._item_vectors
+
+    def user_vectors(self, queries: Queries) -> Floats:
+        """What an index is asked with: query vectors, as long as the items'. Shape [B, D] or [B, D + 1]."""
+        return self._extended(self.query_vectors(queries))
+
+    def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
+        """Products of the candidates alone; of popularity where nothing is known of the user. Shape [B, C]."""
+        vectors = self.query_vectors(queries)
+        items = np.maximum(candidates.items, 0)
+        scores = pair_scores_of(self._extended(vectors), items, self._item_vectors, "inner_product")
+        return np.where(all_zero(vectors)[:, None], self._popular[items], scores)
 
     @abstractmethod
     def query_vectors(self, queries: Queries) -> Floats:

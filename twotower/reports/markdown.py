@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from twotower.evaluation.families import KINDS
+from twotower.evaluation.families import FAMILIES
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import ModelFacts
 from twotower.metrics.labels import metric_label, metric_meaning
@@ -128,9 +128,9 @@ def _calibration(report: Report) -> Iterator[str]:
 
 
 def _cost_table(report: Report) -> str:
-    heads = ["kind", "trials", "tuning", "last fit", "evaluation", "users/s", wording.memory_head(report)]
+    heads = ["family", "trials", "tuning", "last fit", "evaluation", "users/s", wording.memory_head(report)]
     return table(
-        [["model", *heads], *([m.name, KINDS.get(m.kind, m.kind), *tables.costs_of(m)] for m in report.models)]
+        [["model", *heads], *([m.name, FAMILIES.get(m.family, m.family), *tables.costs_of(m)] for m in report.models)]
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from twotower.evaluation.families import HEADLINES, KINDS, OURS
+from twotower.evaluation.families import FAMILIES, HEADLINES, OURS
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Gain, ModelFacts, Row
 from twotower.metrics.labels import metric_label, metric_meaning
@@ -78,7 +78,6 @@ def page(report: Report, insights: Insights | None = None) -> str:
         competitors=report.split.get("competitors"),
         meaning=metric_meaning,
         label=metric_label,
-        kinds=KINDS,
         say=wording,
         catalogue_of=tables.catalogue_of,
         gib=gib_text,
@@ -89,17 +88,17 @@ def verdict_of(report: Report) -> Verdict:
     """Our contender and those that stand beside it in the first figure."""
     ranked, hero, foreign = report.ranking(), report.hero(), report.foreign()
     roles: dict[str, list[str]] = {}
-    for kind in HEADLINES:
-        best = next((model.name for model in foreign if model.kind == kind), None)
+    for family in HEADLINES:
+        best = next((model.name for model in foreign if model.family == family), None)
         if best is not None:
-            roles.setdefault(best, []).append(f"best {_SHORT[kind]}")
+            roles.setdefault(best, []).append(f"best {_SHORT[family]}")
     if report.baseline is not None and report.baseline != hero.name:
         roles.setdefault(report.baseline, []).append("baseline")
-    siblings = [model.name for model in ranked if model.kind == OURS and model.name != hero.name][:MAX_PEERS]
+    siblings = [model.name for model in ranked if model.family == OURS and model.name != hero.name][:MAX_PEERS]
     shown = [*roles, *(name for name in siblings if name not in roles)]
     shown += [model.name for model in foreign if model.name not in shown][: max(0, MAX_PEERS - len(shown))]
     peers = tuple(model.name for model in ranked if model.name in shown)
-    mine = [f"{hero.name} (ours)"] if hero.kind == OURS else [hero.name]
+    mine = [f"{hero.name} (ours)"] if hero.family == OURS else [hero.name]
     called = {name: f"{name} ({', '.join(roles[name])})" if name in roles else name for name in peers}
     better = foreign[0].name if foreign and ranked.index(foreign[0]) < ranked.index(hero) else None
     row = report.row(hero.name, report.primary)
@@ -217,7 +216,7 @@ def _row(report: Report, model: ModelFacts, verdict: Verdict) -> dict[str, Any]:
     ]
     return {
         "model": model.name,
-        "kind": KINDS.get(model.kind, model.kind),
+        "family": FAMILIES.get(model.family, model.family),
         "chosen": model.name == verdict.ours,
         "cells": [*cells, *others],
     }

@@ -30,7 +30,7 @@ class TunedContender:
         say: told about trials.
         start: options tried first where not all are, e.g. the usual ones.
         known: what was found earlier on this split; then nothing is tried.
-        kind: what it is, a key of `kinds.KINDS`.
+        family: what it is, a key of `families.FAMILIES`.
         seeds: of the last fits, whose figures are averaged; empty: the model's own. A model without an option `seed`
             is fitted once.
     """
@@ -43,7 +43,7 @@ class TunedContender:
     say: Say | None = None
     start: Options | None = None
     known: SearchResult | None = None
-    kind: str = OTHER
+    family: str = OTHER
     seeds: Sequence[int] = ()
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class TunedContender:
         seconds = time.perf_counter() - started
         again = {s: partial(fit_final, self.build, {**tuned.options, SEED: s}, split) for s in seeds[1:]}
         first = seeds[0] if seeds else 0
-        return Entrant(model, all_options(model, options), tuned, seconds, self.kind, again, first)
+        return Entrant(model, all_options(model, options), tuned, seconds, self.family, again, first)
 
 
 def tuned_contender(listed: ListedModel, options: Mapping[str, Any], split: "Split") -> "TunedContender":
@@ -87,7 +87,7 @@ def tuned_contender(listed: ListedModel, options: Mapping[str, Any], split: "Spl
     )
     return TunedContender(
         build, listed.search, options["primary"], options["max_trials"], options["seed"], print, listed.options, known,
-        kind=listed.kind, seeds=options["seeds"],
+        family=listed.family, seeds=options["seeds"],
     )  # fmt: skip
 
 

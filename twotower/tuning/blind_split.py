@@ -37,6 +37,11 @@ class BlindSplit(Split):
         """
         raise LeakError(f"split {self.name}: the test is closed while models are tuned; use validation")
 
+    @property
+    def ready_for(self) -> Holdout:
+        """The validation part, which is all that can be asked."""
+        return self.validation
+
     def refit(self) -> Split:
         """Never there either: only the owner of the test can join train and validation.
 

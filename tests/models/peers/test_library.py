@@ -8,7 +8,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_info
 
 from twotower.errors import BadConfig
-from twotower.models.peers.library import as_csr, one_blas_thread, require, thread_count
+from twotower.models.peers.library import as_csr, one_blas_thread, require_library, thread_count
 
 
 @pytest.mark.parametrize(("said", "given", "expected"), [("3", None, 3), ("3", 2, 2), ("", 1, 1)])
@@ -48,6 +48,6 @@ def test_matrices_keep_their_values_in_the_class_that_compiled_code_takes():
 
 
 def test_what_is_installed_passes_and_what_is_not_is_named_as_a_package():
-    require("numpy", "numpy")
+    require_library("numpy", "numpy")
     with pytest.raises(BadConfig, match="the library no-such-package is not installed"):
-        require("no_such_module", "no-such-package")
+        require_library("no_such_module", "no-such-package")

@@ -1,20 +1,23 @@
 """`ALS`: implicit matrix factorisation by alternating least squares, with users folded in from their histories."""
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from twotower.data.split import Split
-from twotower.errors import BadConfig
 from twotower.models.factorization.least_squares import RowSolver
 from twotower.models.matrix import Sparse, has_any, history_matrix, pair_matrix, popularity
+from twotower.models.options import between, count, positive, require
 from twotower.models.vector_model import VectorModel
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries
 
 INIT_SCALE = 0.1
 """Standard deviation of the first item vectors' length (Rendle et al. 2021 use the same)."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ALS(VectorModel):
     """Score = x_u · y_i, where all pairs count: observed ones as 1 with confidence 1 + alpha·r, all others as 0 with 1.
 
@@ -31,48 +34,37 @@ class ALS(VectorModel):
 
     Source: Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle, Krichene, Zhang
     & Koren 2021, "Revisiting the performance of iALS on item recommendation benchmarks" (frequency scaling, init).
+
+    Attributes:
+        dim: length D of the vectors.
+        epochs: passes; each solves all users, then all items.
+        alpha: confidence that one event adds to the 1 of an unobserved pair.
+        l2: ridge term of a row of mean confidence.
+        l2_power: how strongly the ridge term grows with a row's confidence, 0..1.
+        seed: of the first item vectors.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = 64,
-        epochs: int = 15,
-        alpha: float = 10.0,
-        l2: float = 100.0,
-        l2_power: float = 1.0,
-        seed: int = 0,
-    ) -> None:
-        """Options.
+    dim: int = 128
+    epochs: int = 12
+    alpha: float = 1.5
+    l2: float = 15.0
+    l2_power: float = 0.5
+    seed: int = 0
 
-        Args:
-            dim: length D of the vectors.
-            epochs: passes; each solves all users, then all items.
-            alpha: confidence that one event adds to the 1 of an unobserved pair.
-            l2: ridge term of a row of mean confidence.
-            l2_power: how strongly the ridge term grows with a row's confidence, 0..1.
-            seed: of the first item vectors.
+    def __post_init__(self) -> None:
+        """Refuses options out of range.
 
         Raises:
-            BadConfig: an option is out of range.
+            BadConfig: it names the option.
         """
-        if dim < 1 or epochs < 1:
-            raise BadConfig(f"ALS: dim and epochs must be at least 1, got {dim} and {epochs}")
-        if alpha <= 0 or l2 <= 0:
-            raise BadConfig(f"ALS: alpha and l2 must be positive, got {alpha} and {l2}")
-        self.dim = dim
-        self.epochs = epochs
-        self.alpha = alpha
-        self.l2 = l2
-        self.l2_power = l2_power
-        self.seed = seed
-        self._user_vectors: Floats = np.empty((0, dim), np.float32)
-        self._item_vectors: Floats = np.empty((0, dim), np.float32)
+        require(self, dim=count, epochs=count, alpha=positive, l2=positive, l2_power=between(0, 1))
+        self._user_vectors: Floats = np.empty((0, self.dim), np.float32)
+        self._item_vectors: Floats = np.empty((0, self.dim), np.float32)
         self._popular: Floats = np.empty(0, np.float32)
         self._mean_confidence = 1.0
         self._fold_in: RowSolver | None = None
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Alternates `epochs` times over `split.train`."""
         by_user = pair_matrix(split.train)  # [U, N]
         by_item = by_user.T.tocsr()  # [N, U]

@@ -1,23 +1,25 @@
 """`HybridMF`: factorisation on ids and features together, so that new items and users have vectors too."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
-from twotower.data.split import FinalSplit, Split
+from twotower.data.split import Split
 from twotower.data.tables import FeatureTable
-from twotower.errors import BadConfig
 from twotower.features.encoded import EncodedTable
 from twotower.features.encoders import FeatureEncoder
 from twotower.features.profiles import ProfileLearner, Profiles
 from twotower.models.factorization.entities import EntityFeatures, EntityTable, quantile_edges
 from twotower.models.factorization.factors import FactorModel, Network, seen_items, seen_users
-from twotower.models.factorization.pairwise import Loss, PairScorer
+from twotower.models.factorization.pairwise import PairScorer
+from twotower.models.options import at_least, count, or_none, positive, require
 from twotower.types import Array, Bools, Ids
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class HybridMF(FactorModel):
     """MF whose vectors are sums over features: the id itself, every categorical value, a bin of every number.
 
@@ -30,57 +32,28 @@ class HybridMF(FactorModel):
 
     Source: Kula 2015, "Metadata embeddings for user and item cold-start recommendations" (LightFM); weekly profiles as
     features: Kurovski 2017.
+
+    Attributes:
+        min_count: values of a categorical field seen in fewer rows say nothing.
+        n_bins: bins of equal count for every number.
+        profile_days: window of the users' profiles, days; None: users have static features only.
+        exclude: item columns to leave out beside the title.
     """
 
-    def __init__(
-        self,
-        *,
-        min_count: int = 2,
-        n_bins: int = 10,
-        profile_days: float | None = None,
-        exclude: Sequence[str] = (),
-        loss: Loss = "warp",
-        dim: int = 64,
-        epochs: int = 40,
-        lr: float = 0.05,
-        batch_size: int = 16_384,
-        n_negatives: int = 32,
-        negative_power: float = 0.0,
-        l2: float = 0.0,
-        patience: int = 5,
-        seed: int = 0,
-    ) -> None:
-        """Options.
+    min_count: int = 2
+    n_bins: int = 10
+    profile_days: float | None = None
+    exclude: Sequence[str] = ()
 
-        Args:
-            min_count: values of a categorical field seen in fewer rows say nothing.
-            n_bins: bins of equal count for every number.
-            profile_days: window of the users' profiles, days; None: users have static features only.
-            exclude: item columns to leave out beside the title.
-            loss: see `FactorModel`, as for all below.
-            dim: length D of the vectors.
-            epochs: passes at most.
-            lr: learning rate of Adagrad.
-            batch_size: positives per step at most.
-            n_negatives: draws per positive.
-            negative_power: how far draws follow popularity.
-            l2: weight of the squared vectors of a batch.
-            patience: epochs without a better MAP@10 before stopping.
-            seed: of vectors, order and negatives.
+    def __post_init__(self) -> None:
+        """Refuses options out of range.
 
         Raises:
-            BadConfig: an option is out of range.
+            BadConfig: it names the option.
         """
-        super().__init__(
-            loss=loss, dim=dim, epochs=epochs, lr=lr, batch_size=batch_size, n_negatives=n_negatives,
-            negative_power=negative_power, l2=l2, patience=patience, seed=seed,
-        )  # fmt: skip
-        if n_bins < 2:
-            raise BadConfig(f"HybridMF: n_bins must be at least 2, got {n_bins}")
-        self.min_count = min_count
-        self.n_bins = n_bins
-        self.profile_days = profile_days
-        self.exclude = list(exclude)
+        require(self, min_count=count, n_bins=at_least(2), profile_days=or_none(positive))
+        FactorModel.__post_init__(self)
+        self.exclude = list(self.exclude)
 
     def _network(self, split: Split, events: Interactions) -> Network:
         data, users, items = split.dataset, seen_users(events), seen_items(events)
@@ -92,7 +65,7 @@ class HybridMF(FactorModel):
         )
         if self.profile_days is None:
             return Network(scorer)
-        at = split.test.at if isinstance(split, FinalSplit) else split.validation.at
+        at = split.asked_at
         learner = ProfileLearner(window_days=self.profile_days)
         profiles = learner.fit(data, split.train, encoder, extra_moments=(at,))
         scorer.profiles = self._profile_table(profiles)

@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 
 from twotower.data.interactions import Interactions
-from twotower.data.split import FinalSplit, Split
-from twotower.errors import BadConfig
+from twotower.data.split import Split
 from twotower.metrics.ranking import average_precision
 from twotower.models.matrix import popularity
+from twotower.models.options import count, not_negative, or_none, positive, require
 from twotower.models.stored_vectors import StoredVectors
+from twotower.training.context import QUIET, FitContext, OnEpoch
 from twotower.training.early_stopping import watched_users
 from twotower.types import Floats, Queries, Ragged
 
@@ -25,6 +26,7 @@ class Enough(Exception):  # no error of the library: it never leaves a fit
     """Raised inside a library's training when no better epoch has come for a while."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PeerFactors(StoredVectors):
     """Score = user vector · item vector + item bias, where another library trains the vectors.
 
@@ -33,47 +35,48 @@ class PeerFactors(StoredVectors):
     which nothing was learnt comes last, a user without a vector gets the scaled mean of the history's items, and a user
     of whom nothing is known the popular list; the libraries refuse such users.
 
-    `on_validation`, if set, is called with the MAP@10 of every epoch that is watched; what it raises ends the fit.
-
     Relations: `FactorModel` is the same contract with our own training.
+
+    Attributes:
+        dim: length D of the vectors, without the bias.
+        epochs: epochs at most; exactly so many when there is no validation part to watch.
+        lr: learning rate.
+        l2: weight of the squared vectors.
+        patience: epochs without a better MAP@10 before stopping.
+        seed: of the library.
+        threads: of the library; None: OMP_NUM_THREADS.
     """
 
-    def __init__(
-        self, *, dim: int, epochs: int, lr: float, l2: float, patience: int, seed: int, threads: int | None
-    ) -> None:
-        """Options that all peers have; see the subclasses.
+    dim: int = 64
+    epochs: int = 60
+    lr: float = 0.05
+    l2: float = 0.0
+    patience: int = 5
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses options out of range.
 
         Raises:
-            BadConfig: an option is out of range.
+            BadConfig: it names the option.
         """
-        if dim < 1 or epochs < 1 or patience < 1:
-            raise BadConfig(
-                f"{type(self).__name__}: dim, epochs and patience must be at least 1, got {dim}, {epochs}, {patience}"
-            )
-        if lr <= 0 or l2 < 0:
-            raise BadConfig(f"{type(self).__name__}: need lr > 0 and l2 >= 0, got {lr} and {l2}")
-        self.dim = dim
-        self.epochs = epochs
-        self.lr = lr
-        self.l2 = l2
-        self.patience = patience
-        self.seed = seed
-        self.threads = threads
-        self._start(dim, epochs)
+        require(self, dim=count, epochs=count, patience=count, lr=positive, l2=not_negative, threads=or_none(count))
+        self._start(self.dim, self.epochs)
 
     @abstractmethod
     def _train(self, split: Split, events: Interactions, after_epoch: AfterEpoch) -> None:
         """Trains `epochs` epochs on the events (one per user-item pair) and shows the vectors after each."""
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Trains on `split.train`; watches `split.validation` unless the split is made for the last fit."""
         events = split.train.unique_pairs()
         self.n_items, self._popular = events.n_items, popularity(events)
-        if isinstance(split, FinalSplit) or not len(split.validation.target):
+        if not split.watches_validation:
             self._train(split, events, self._take)
             self.best_epochs = self.epochs
         else:
-            best = _BestEpoch(self, *watched_users(split, self.seed))
+            best = _BestEpoch(self, *watched_users(split, self.seed), context.on_epoch)
             with suppress(Enough):
                 self._train(split, events, best)
             self._user_vectors, self._item_vectors = best.kept
@@ -94,6 +97,7 @@ class _BestEpoch:
         model: takes the vectors and is asked.
         queries: of validation.
         relevant: their targets.
+        on_epoch: told every MAP@10.
         figure: best MAP@10.
         epoch: its number, from 1.
         seen: epochs so far.
@@ -103,6 +107,7 @@ class _BestEpoch:
     model: PeerFactors
     queries: Queries
     relevant: Ragged
+    on_epoch: OnEpoch | None = None
     figure: float = -1.0
     epoch: int = 0
     seen: int = 0
@@ -121,7 +126,7 @@ class _BestEpoch:
         if figure > self.figure:
             self.figure, self.epoch = figure, self.seen
             self.kept = model._user_vectors, model._item_vectors
-        if model.on_validation is not None:
-            model.on_validation(figure)
+        if self.on_epoch is not None:
+            self.on_epoch(figure)
         if self.seen - self.epoch >= model.patience:
             raise Enough

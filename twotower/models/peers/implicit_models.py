@@ -1,20 +1,23 @@
 """`ImplicitALS` and `ImplicitBPR`: factor models of the library `implicit`, trained and folded in by its own code."""
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
-from twotower.errors import BadConfig
-from twotower.models.base import ScoringModel
-from twotower.models.matrix import all_zero, has_any, history_matrix, pair_matrix, popularity, products, with_fallback
+from twotower.models.matrix import has_any, history_matrix, pair_matrix, popularity
+from twotower.models.options import count, or_none, positive, require
 from twotower.models.peers.factors import AfterEpoch, PeerFactors
-from twotower.models.peers.library import as_csr, one_blas_thread, require, thread_count
+from twotower.models.peers.library import as_csr, one_blas_thread, require_library, thread_count
+from twotower.models.vector_model import VectorModel
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries
 
 
-class ImplicitALS(ScoringModel):
+@dataclass(kw_only=True, eq=False, repr=False)
+class ImplicitALS(VectorModel):
     """`implicit.als.AlternatingLeastSquares`: c = alpha · events for observed pairs, 1 for all others.
 
     A query that brings a history is solved from it by the library's `recalculate_user`, so that events newer than
@@ -24,48 +27,37 @@ class ImplicitALS(ScoringModel):
 
     Source: Hu, Koren & Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Takács, Pilászy & Tikk
     2011, "Applications of the conjugate gradient method for implicit feedback collaborative filtering".
+
+    Attributes:
+        dim: `factors`.
+        epochs: `iterations`.
+        alpha: `alpha`, the confidence of one event.
+        l2: `regularization`.
+        seed: `random_state`.
+        threads: `num_threads`; None: OMP_NUM_THREADS.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = 128,
-        epochs: int = 15,
-        alpha: float = 1.0,
-        l2: float = 0.01,
-        seed: int = 0,
-        threads: int | None = None,
-    ) -> None:
-        """Options, under our names.
+    dim: int = 128
+    epochs: int = 15
+    alpha: float = 2.5
+    l2: float = 15.0
+    seed: int = 0
+    threads: int | None = None
 
-        Args:
-            dim: `factors`.
-            epochs: `iterations`.
-            alpha: `alpha`, the confidence of one event.
-            l2: `regularization`.
-            seed: `random_state`.
-            threads: `num_threads`; None: OMP_NUM_THREADS.
+    def __post_init__(self) -> None:
+        """Refuses options out of range, and to go on without the library.
 
         Raises:
-            BadConfig: an option is out of range, or the library is not installed.
+            BadConfig: it names the option, or the library.
         """
-        require("implicit", "implicit")
-        if dim < 1 or epochs < 1:
-            raise BadConfig(f"ImplicitALS: dim and epochs must be at least 1, got {dim} and {epochs}")
-        if alpha <= 0 or l2 <= 0:
-            raise BadConfig(f"ImplicitALS: alpha and l2 must be positive, got {alpha} and {l2}")
-        self.dim = dim
-        self.epochs = epochs
-        self.alpha = alpha
-        self.l2 = l2
-        self.seed = seed
-        self.threads = threads
-        self._user_vectors: Floats = np.empty((0, dim), np.float32)
-        self._item_vectors: Floats = np.empty((0, dim), np.float32)
+        require_library("implicit", "implicit")
+        require(self, dim=count, epochs=count, alpha=positive, l2=positive, threads=or_none(count))
+        self._user_vectors: Floats = np.empty((0, self.dim), np.float32)
+        self._item_vectors: Floats = np.empty((0, self.dim), np.float32)
         self._popular: Floats = np.empty(0, np.float32)
         self._folding: Any = None
 
-    def fit(self, split: Split) -> Self:
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Trains on `split.train`, repeated events included."""
         with one_blas_thread():
             library = self._library()
@@ -100,11 +92,6 @@ class ImplicitALS(ScoringModel):
             histories = as_csr(history_matrix(queries.histories, self.n_items))
             return np.array(self._folding.recalculate_user(np.arange(len(queries)), histories))
 
-    def score(self, queries: Queries) -> Floats:
-        """Products x · y; the popular list for users of whom nothing is known. Shape [B, N]."""
-        vectors = self.query_vectors(queries)
-        return with_fallback(products(vectors, self._item_vectors), self._popular, all_zero(vectors))
-
     def state(self) -> dict[str, Array]:
         """Vectors of users [U, D] and items [N, D], popularity [N]."""
         return {
@@ -119,6 +106,7 @@ class ImplicitALS(ScoringModel):
         self._popular, self._folding = state["popular"], None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ImplicitBPR(PeerFactors):
     """`implicit.bpr.BayesianPersonalizedRanking`: BPR by plain SGD, one negative per positive, drawn by popularity.
 
@@ -128,35 +116,27 @@ class ImplicitBPR(PeerFactors):
     Relations: our MF with loss=bpr draws several negatives, alike, and steps by Adagrad.
 
     Source: Rendle et al. 2009, "BPR: Bayesian personalized ranking from implicit feedback".
+
+    Attributes:
+        epochs: `iterations` at most.
+        lr: `learning_rate`.
+        l2: `regularization`.
+        patience: epochs without a better MAP@10 before stopping.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = 64,
-        epochs: int = 200,
-        lr: float = 0.01,
-        l2: float = 0.01,
-        patience: int = 10,
-        seed: int = 0,
-        threads: int | None = None,
-    ) -> None:
-        """Options, under our names.
+    epochs: int = 200
+    lr: float = 0.02
+    l2: float = 0.01
+    patience: int = 10
 
-        Args:
-            dim: `factors`, without the bias.
-            epochs: `iterations` at most; exactly so many when there is no validation part to watch.
-            lr: `learning_rate`.
-            l2: `regularization`.
-            patience: epochs without a better MAP@10 before stopping.
-            seed: `random_state`.
-            threads: `num_threads`; None: OMP_NUM_THREADS.
+    def __post_init__(self) -> None:
+        """Refuses options out of range, and to go on without the library.
 
         Raises:
-            BadConfig: an option is out of range, or the library is not installed.
+            BadConfig: it names the option, or the library.
         """
-        require("implicit", "implicit")
-        super().__init__(dim=dim, epochs=epochs, lr=lr, l2=l2, patience=patience, seed=seed, threads=threads)
+        require_library("implicit", "implicit")
+        PeerFactors.__post_init__(self)
 
     def _train(self, split: Split, events: Interactions, after_epoch: AfterEpoch) -> None:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
@@ -166,8 +146,8 @@ class ImplicitBPR(PeerFactors):
             num_threads=thread_count(self.threads), random_state=self.seed,
         )  # fmt: skip
 
-        def told(*_: Any) -> None:
+        def show(*_: Any) -> None:
             after_epoch(library.user_factors[:, :-1], library.item_factors)  # its last column is the bias
 
         with one_blas_thread():
-            library.fit(as_csr(pair_matrix(events)), show_progress=False, callback=told)
+            library.fit(as_csr(pair_matrix(events)), show_progress=False, callback=show)

@@ -12,7 +12,7 @@ from twotower.errors import BadConfig
 from twotower.models.matrix import Sparse
 
 
-def require(module: str, package: str) -> None:
+def require_library(module: str, package: str) -> None:
     """Refuses to go on without a library; it is looked for and not yet imported.
 
     Args:

@@ -9,16 +9,16 @@ from scipy import sparse
 
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
-from twotower.data.split import FinalSplit, Split
+from twotower.data.split import Split
 from twotower.data.tables import FeatureTable
-from twotower.errors import BadConfig
 from twotower.features.encoders import FeatureEncoder
 from twotower.features.profiles import ProfileLearner
 from twotower.models.factorization.entities import EntityFeatures, quantile_edges
 from twotower.models.factorization.factors import seen_items, seen_users
 from twotower.models.matrix import Sparse, pair_matrix
+from twotower.models.options import at_least, count, or_none, positive, require
 from twotower.models.peers.factors import AfterEpoch, PeerFactors
-from twotower.models.peers.library import as_csr, one_blas_thread, require, thread_count
+from twotower.models.peers.library import as_csr, one_blas_thread, require_library, thread_count
 from twotower.types import Bools, Floats, Ids
 
 
@@ -39,6 +39,7 @@ class Design:
     items: sparse.csr_matrix
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LightFMWarp(PeerFactors):
     """LightFM with WARP on ids: a vector and a bias per user and item, trained by Adagrad, popular negatives.
 
@@ -50,40 +51,24 @@ class LightFMWarp(PeerFactors):
 
     Source: Kula 2015, "Metadata embeddings for user and item cold-start recommendations" (the library LightFM; here its
     maintained form lightfm-next); Weston, Bengio & Usunier 2011, "WSABIE".
+
+    Attributes:
+        n_negatives: `max_sampled`, draws per positive at most.
+        l2: `item_alpha` and `user_alpha`.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = 64,
-        epochs: int = 60,
-        lr: float = 0.05,
-        n_negatives: int = 10,
-        l2: float = 0.0,
-        patience: int = 5,
-        seed: int = 0,
-        threads: int | None = None,
-    ) -> None:
-        """Options, under our names.
+    n_negatives: int = 10
+    l2: float = 0.00001
 
-        Args:
-            dim: `no_components`.
-            epochs: epochs at most; exactly so many when there is no validation part to watch.
-            lr: `learning_rate` of Adagrad.
-            n_negatives: `max_sampled`, draws per positive at most.
-            l2: `item_alpha` and `user_alpha`.
-            patience: epochs without a better MAP@10 before stopping.
-            seed: `random_state`.
-            threads: `num_threads`; None: OMP_NUM_THREADS.
+    def __post_init__(self) -> None:
+        """Refuses options out of range, and to go on without the library.
 
         Raises:
-            BadConfig: an option is out of range, or the library is not installed.
+            BadConfig: it names the option, or the library.
         """
-        require("lightfm", "lightfm-next")
-        super().__init__(dim=dim, epochs=epochs, lr=lr, l2=l2, patience=patience, seed=seed, threads=threads)
-        if n_negatives < 1:
-            raise BadConfig(f"{type(self).__name__}: n_negatives must be at least 1, got {n_negatives}")
-        self.n_negatives = n_negatives
+        require_library("lightfm", "lightfm-next")
+        require(self, n_negatives=count)
+        PeerFactors.__post_init__(self)
 
     def _design(self, split: Split, events: Interactions) -> Design:
         users, items = EntityFeatures.identity(seen_users(events)), EntityFeatures.identity(seen_items(events))
@@ -104,6 +89,7 @@ class LightFMWarp(PeerFactors):
                 after_epoch(*_vectors(library, given))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LightFMHybrid(LightFMWarp):
     """LightFM with WARP on ids and features: those of our `HybridMF`, coded the same way.
 
@@ -113,53 +99,28 @@ class LightFMHybrid(LightFMWarp):
     Relations: our HybridMF.
 
     Source: as `LightFMWarp`; weekly profiles as features: Kurovski 2017.
+
+    Attributes:
+        min_count: values of a categorical field seen in fewer rows say nothing.
+        n_bins: bins of equal count for every number.
+        profile_days: window of the users' profiles, days; None: users have static features only.
+        exclude: item columns to leave out beside the title.
     """
 
-    def __init__(
-        self,
-        *,
-        min_count: int = 2,
-        n_bins: int = 10,
-        profile_days: float | None = None,
-        exclude: Sequence[str] = (),
-        dim: int = 64,
-        epochs: int = 60,
-        lr: float = 0.05,
-        n_negatives: int = 10,
-        l2: float = 0.0,
-        patience: int = 5,
-        seed: int = 0,
-        threads: int | None = None,
-    ) -> None:
-        """Options.
+    min_count: int = 2
+    n_bins: int = 10
+    profile_days: float | None = None
+    exclude: Sequence[str] = ()
 
-        Args:
-            min_count: values of a categorical field seen in fewer rows say nothing.
-            n_bins: bins of equal count for every number.
-            profile_days: window of the users' profiles, days; None: users have static features only.
-            exclude: item columns to leave out beside the title.
-            dim: see `LightFMWarp`, as for all below.
-            epochs: epochs at most.
-            lr: learning rate of Adagrad.
-            n_negatives: draws per positive at most.
-            l2: penalty on the features of users and items.
-            patience: epochs without a better MAP@10 before stopping.
-            seed: of vectors, order and negatives.
-            threads: of the library.
+    def __post_init__(self) -> None:
+        """Refuses options out of range, and to go on without the library.
 
         Raises:
-            BadConfig: an option is out of range, or the library is not installed.
+            BadConfig: it names the option, or the library.
         """
-        super().__init__(
-            dim=dim, epochs=epochs, lr=lr, n_negatives=n_negatives, l2=l2, patience=patience, seed=seed,
-            threads=threads,
-        )  # fmt: skip
-        if n_bins < 2:
-            raise BadConfig(f"LightFMHybrid: n_bins must be at least 2, got {n_bins}")
-        self.min_count = min_count
-        self.n_bins = n_bins
-        self.profile_days = profile_days
-        self.exclude = list(exclude)
+        require(self, min_count=count, n_bins=at_least(2), profile_days=or_none(positive))
+        LightFMWarp.__post_init__(self)
+        self.exclude = list(self.exclude)
 
     def _design(self, split: Split, events: Interactions) -> Design:
         data, known_users, known_items = split.dataset, seen_users(events), seen_items(events)
@@ -187,7 +148,7 @@ class LightFMHybrid(LightFMWarp):
         self, split: Split, events: Interactions, encoder: FeatureEncoder, users: Sparse, items: sparse.csr_matrix
     ) -> Design:
         """A row for every user and profile that learn together."""
-        at = split.test.at if isinstance(split, FinalSplit) else split.validation.at
+        at = split.asked_at
         learner = ProfileLearner(window_days=self.profile_days)
         profiles = learner.fit(split.dataset, split.train, encoder, extra_moments=(at,))
         known = profiles.table.take(np.arange(1, len(profiles)))  # row 0 is the empty profile
