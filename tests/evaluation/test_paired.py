@@ -90,4 +90,4 @@ def test_gains_in_a_report_are_ours_over_all_but_our_own_parts(split, by_score):
     report = contest(split, contenders, ks=(1, 10), resamples=20)
     assert [(g.model, g.against, g.metric) for g in report.gains] == [("a", "c", "map@1"), ("a", "c", "map@10")]
     with pytest.raises(BadConfig, match="d: kind 'knn' is unknown; choose one of ours"):
-        contest(split, {"d": Entrant(fitted, kind="knn")}, resamples=20)
+        contest(split, {"d": Entrant(fitted, family="knn")}, resamples=20)
