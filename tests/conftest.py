@@ -137,7 +137,7 @@ def _trained_small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     from twotower.data.splitters import LeaveLast
     from twotower.models.two_tower.estimator import TwoTower
     from twotower.models.two_tower.options import TowerOptions, TrainOptions
-    from twotower.runs.bundle import publish
+    from twotower.runs.publishing import publish
     from twotower.runs.serving_files import write_serving_files
 
     runs_dir, dataset = tmp_path_factory.mktemp("small") / "runs", _cars()

@@ -10,7 +10,8 @@ import pytest
 
 from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig, BundleError, IndexMismatch
-from twotower.runs.bundle import Bundle, publish, publish_index, runs_in, workspace
+from twotower.runs.bundle import Bundle, runs_in
+from twotower.runs.publishing import publish, publish_index, workspace
 from twotower.storage import atomic
 
 FACTS = {"dataset": "f1"}

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ALLOWED_PREFIX = "twotower."
+OPEN_GROUPS = ("model", "towers", "features", "objective", "train", "serve", "index")
+"""Groups whose files hold what differs from the constructors' defaults; every other option can be typed as well."""
 
 
 def conf_dir() -> Path:
@@ -44,11 +46,21 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
 
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            return hydra_compose(config_name, overrides=list(overrides))
+            return hydra_compose(config_name, overrides=opened(overrides))
     except OverrideParseException as error:
         raise BadConfig(f"override {error.override!r} does not parse: {_one_line(error)}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise BadConfig(_one_line(error)) from error
+
+
+def opened(overrides: Sequence[str]) -> list[str]:
+    """Words such as `train.lr=0.01` as Hydra takes them where the file of the group does not name the option.
+
+    >>> opened(["train.lr=0.01", "data=ml-1m", "+train.lr=1"])
+    ['++train.lr=0.01', 'data=ml-1m', '+train.lr=1']
+    """
+    dotted = tuple(f"{group}." for group in OPEN_GROUPS)
+    return [f"++{word}" if word.startswith(dotted) and "=" in word else word for word in overrides]
 
 
 def plain(config: Any) -> Any:

@@ -3,6 +3,7 @@
 import inspect
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from twotower.data.split import Split
 from twotower.errors import BadInput, BundleError, NotFitted
+from twotower.protocols import Ranker
 from twotower.topk import top_k
 from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries, Ragged, TopK
@@ -35,6 +37,7 @@ class Model(ABC):
         serves_new_items: items without training events are recommended for what they are.
         has_vectors: scores are products of `user_vectors` and `item_vectors`, so the model can be indexed.
         predicts_values: `predict` says which value a user would give an item.
+        refits: the last fit learns from validation too; a model that does not watches it to the end.
     """
 
     n_items: int = 0
@@ -42,6 +45,7 @@ class Model(ABC):
     serves_new_items: ClassVar[bool] = False
     has_vectors: ClassVar[bool] = False
     predicts_values: ClassVar[bool] = False
+    refits: ClassVar[bool] = True
 
     @abstractmethod
     def fit(self, split: Split, context: FitContext = QUIET) -> Self:
@@ -60,6 +64,10 @@ class Model(ABC):
     def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
         """The score of every candidate; what stands at padding means nothing. Shape [B, C]."""
 
+    def ranker(self) -> Ranker | None:
+        """The second stage that the model brings along for its own candidates, if it has one."""
+        return None
+
     @abstractmethod
     def state(self) -> dict[str, Array]:
         """Everything learnt, as named arrays."""
@@ -73,11 +81,13 @@ class Model(ABC):
 
         What only watching validation can find out, such as the number of epochs, is found in a fit before.
         """
-        found = self.fit(split, context.inside("search")).found_options() if self.watches_validation else {}
+        if not self.refits:
+            return self.fit(split, context)
+        found = self.fit(split, context.inside("search")).found_options() if self.finds_options else {}
         return type(self)(**{**self.options(), **found}).fit(split.refit(), context)
 
     @property
-    def watches_validation(self) -> bool:
+    def finds_options(self) -> bool:
         """Whether `fit` finds options out by watching `split.validation`, which the last fit cannot."""
         return type(self).found_options is not Model.found_options
 
@@ -133,10 +143,9 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         """Class, the options that are not the defaults, and what was learnt: a line of a notebook."""
-        parameters = inspect.signature(type(self).__init__).parameters
-        changed = {n: v for n, v in self.options().items() if v != parameters[n].default}
+        changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self.options(), type(self)().options()))
         learnt = f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
-        return f"<{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())}), {learnt}>"
+        return f"<{type(self).__name__}({changed}), {learnt}>"
 
     def _check(self, queries: Queries) -> None:
         """Refuses queries that this model cannot read; every `score` begins with it."""
@@ -190,6 +199,16 @@ class ScoringModel(Model):
     def _best(self, queries: Queries, k: int) -> TopK:
         """What `score` and `top_k` say of a block of queries; a model that knows a shorter way to it takes that."""
         return top_k(self.score(queries), k, queries.exclusions)
+
+
+def _changed(options: Mapping[str, Any], defaults: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, Any]]:
+    """Options that differ from the defaults, those of groups under the group's name."""
+    for name, value in options.items():
+        default = defaults[name]
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            yield from _changed(value, default, f"{under}{name}.")
+        elif value != default:
+            yield f"{under}{name}", value
 
 
 def model_facts(directory: Path) -> dict[str, Any]:

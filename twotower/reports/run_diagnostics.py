@@ -94,7 +94,7 @@ def _frontier(bundle: Bundle, served: ServedRun, settings: Mapping[str, Any]) ->
     path, seconds = bundle.directory / "figures" / "index-tuning.json", settings["frontier_seconds"]
     if path.exists():
         return _tuned_frontier(json.loads(path.read_text()))
-    index = served.direct.index
+    index = getattr(served.direct, "index", None)
     if not seconds or not isinstance(index, IndexBase):
         return None
     published = bundle.index_manifest() or {}

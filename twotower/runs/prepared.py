@@ -83,7 +83,7 @@ def load_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> "Pre
 
 def _input_options(settings: Mapping[str, Any]) -> "tuple[FeatureOptions, int]":
     options: FeatureOptions = instantiate(settings["features"])
-    towers: TowerOptions = instantiate(settings["model"])
+    towers: TowerOptions = instantiate(settings["towers"])
     return options, towers.identity_min_count
 
 

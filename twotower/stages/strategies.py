@@ -8,6 +8,7 @@ from twotower.errors import BadConfig
 from twotower.protocols import Ranker
 from twotower.stages.cluster_retriever import CellScorer, ClusterRetriever, completed
 from twotower.stages.pseudo_encoder import PseudoEncoder
+from twotower.stages.recommender import FirstStage
 from twotower.stages.retriever import Retriever
 
 STRATEGIES = ("direct", "pseudo", "cluster")
@@ -37,8 +38,8 @@ def checked_strategy(name: str) -> str:
 
 
 def retriever_for(
-    strategy: str, direct: Retriever, ranker: Ranker | None, *, recent: int, n_cells: int | None
-) -> Retriever:
+    strategy: str, direct: FirstStage, ranker: Ranker | None, *, recent: int, n_cells: int | None
+) -> FirstStage:
     """A first stage over the index of another one.
 
     Args:
@@ -53,6 +54,8 @@ def retriever_for(
     """
     if checked_strategy(strategy) == "direct":
         return direct
+    if not isinstance(direct, Retriever):
+        raise BadConfig(f"strategy {strategy!r} needs the item vectors, and this model has none; use direct")
     encoder, index, vectors = direct.encoder, direct.index, direct.vectors
     if vectors is None:
         raise BadConfig(f"strategy {strategy!r} needs the item vectors: Retriever(encoder, index, vectors)")

@@ -28,12 +28,13 @@ from twotower.models.two_tower.rank_net import RankNet, WidePart
 from twotower.models.two_tower.ranker import RankNetRanker
 from twotower.models.two_tower.user_net import UserNet
 from twotower.nn.device import pick_device
-from twotower.nn.distributed import ALONE, Workers
+from twotower.nn.distributed import Workers
 from twotower.nn.sharded_tables import join_tables, sharding
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.stages.retriever import Retriever
 from twotower.training.adagrad import RowAdagrad
 from twotower.training.batches import WindowBatches
+from twotower.training.context import FitContext
 from twotower.training.ftrl import FTRL
 from twotower.training.loop import Progress, Trainer
 from twotower.training.negatives import NegativeSampler, negative_sampler
@@ -64,11 +65,8 @@ class Fitting:
         self,
         split: Split,
         examined: Holdout | None,
-        workspace: Path | None,
+        context: FitContext,
         *,
-        progress: bool,
-        on_validation: Callable[[float], None] | None = None,
-        workers: Workers = ALONE,
         prepared: PreparedInputs | None = None,
     ) -> Fitted:
         """Learns from `split.train`.
@@ -76,14 +74,11 @@ class Fitting:
         Args:
             split: its train part and data set are read.
             examined: what early stopping asks for; None: every epoch counts as better than the one before.
-            workspace: directory for checkpoints and logs; None: neither.
-            progress: show a bar.
-            on_validation: told the figure of every epoch that is watched.
-            workers: the processes that fit together; sharded tables are whole again in the leader's networks only.
+            context: how and where; sharded tables are whole again in the leader's networks only.
             prepared: features and inputs of this split that were learnt before; None: they are learnt here.
         """
-        o = self.training
-        device = pick_device(o.device)
+        o, workers = self.training, context.together
+        device = pick_device(context.device)
         events = split.train.unique_pairs()
         features, inputs, profiles = self._learnt(split, prepared)
         torch.manual_seed(o.seed)
@@ -100,12 +95,12 @@ class Fitting:
             samplers=_samplers(self.objective, split.dataset, events),
             profile_rows=profiles.rows if profiles else None,
             raw_cosine=RawCosine(inputs.profiles, inputs.items) if profiles else None,
-            validate=_telling(examine, on_validation),
+            validate=_telling(examine, context.on_epoch),
             optimizers=_optimizers(model, o),
             device=device,
             workers=workers,
         )
-        done = self._trainer(workspace, workers, progress=progress).fit(task)
+        done = self._trainer(context.workspace, workers, progress=context.progress).fit(task)
         join_tables(model)
         return Fitted(model, features, done)
 
