@@ -17,8 +17,8 @@ from twotower.runs.indexing import build_index
 
 SHOP = Path(__file__).parents[2] / "examples" / "own_data"
 SMALL = (
-    "progress=false", "model.dim=16", "model.history_layers=1", "model.history_length=10", "train.epochs=1",
-    "train.threads=1", "train.device=cpu", "train.refit=false",
+    "progress=false", "towers.dim=16", "towers.history_layers=1", "towers.history_length=10", "train.epochs=1",
+    "threads=1", "device=cpu", "train.refit=false",
 )  # fmt: skip
 QUICK = ("n_candidates=20", "eval.baselines=[popular]", "eval.baseline=popular", "eval.resamples=50", "eval.ks=[1,10]")
 

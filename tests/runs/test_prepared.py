@@ -211,7 +211,7 @@ def test_damaged_inputs_are_named_with_the_remedy(settings, split, tmp_path):
 
 @pytest.mark.parametrize("refit", [False, True])
 def test_prepared_inputs_give_the_same_towers_and_are_not_learnt_again(settings, split, tmp_path, monkeypatch, refit):
-    training = TrainOptions(epochs=2, batch_size=64, device="cpu", refit=refit)
+    training = TrainOptions(epochs=2, batch_size=64, refit=refit)
     usual = TwoTower(training=training).fit(split)
     save_inputs(split, settings, tmp_path)
     if not refit:

@@ -10,14 +10,15 @@ from twotower.errors import TwoTowerError
 
 COMMANDS = {
     "prepare": ("twotower.commands.prepare", "read a source and save it as a prepared data set"),
-    "train": ("twotower.commands.train", "train towers and RankNet, publish a run"),
+    "train": ("twotower.commands.train", "train a model, publish a run"),
     "build-index": ("twotower.commands.build_index", "build, measure and publish the index of a run"),
     "verify-index": ("twotower.commands.verify_index", "measure the published index of a run again"),
     "tune-index": ("twotower.commands.tune_index", "find the fastest index that reaches a wanted recall"),
-    "tune": ("twotower.commands.tune", "find good options of a baseline, a peer or the towers on validation"),
+    "tune": ("twotower.commands.tune", "find good options of a model on validation"),
     "evaluate": ("twotower.commands.evaluate", "compare a run with tuned baselines, write its report"),
     "benchmark": ("twotower.commands.benchmark", "every model on chosen data sets, one table"),
     "recommend": ("twotower.commands.recommend", "print the list of one user"),
+    "similar": ("twotower.commands.similar", "print the items most like one item"),
     "embed-items": ("twotower.commands.embed_items", "vectors of a catalogue as Parquet, on one machine or many"),
     "build-shards": ("twotower.commands.build_shards", "build the index of a run in shards and merge them"),
     "batch-recommend": ("twotower.commands.batch_recommend", "lists of all users as Parquet, on one machine or many"),

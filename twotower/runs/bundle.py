@@ -29,6 +29,11 @@ class HasVectors(Protocol):
         """Shape [N, D]."""
         ...
 
+    @property
+    def likeness(self) -> Floats:
+        """Item vectors whose cosine says how alike items are. Shape [N, D]."""
+        ...
+
     def user_vectors(self, queries: Queries) -> Floats:
         """Shape [B, D]."""
         ...

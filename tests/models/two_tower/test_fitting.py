@@ -19,11 +19,12 @@ from twotower.models.two_tower.objective import Objective
 from twotower.models.two_tower.options import FeatureOptions, TowerOptions, TrainOptions
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.training.adagrad import RowAdagrad
+from twotower.training.context import QUIET, FitContext
 from twotower.training.ftrl import FTRL
 from twotower.training.loop import Trainer, _Run
 
 TOWERS = TowerOptions(dim=8, history_layers=1, history_length=6)
-TRAINING = TrainOptions(epochs=3, batch_size=128, patience=None, device="cpu", checkpoint_seconds=0.0)
+TRAINING = TrainOptions(epochs=3, batch_size=128, patience=None, checkpoint_seconds=0.0)
 OBJECTIVE = Objective(
     preference="softmax", similarity="affine", retrieval_weight=1.0, retrieval_candidates=16,
     negatives=("hard", "uniform"), n_negatives=4, n_hard=10,
@@ -65,7 +66,7 @@ def task(two_tastes, monkeypatch):
     def of(**parts) -> JointTask:
         caught = []
         monkeypatch.setattr(Trainer, "fit", lambda self, task: caught.append(task))
-        fitting(**parts).run(two_tastes, two_tastes.validation, None, progress=False)
+        fitting(**parts).run(two_tastes, two_tastes.validation, QUIET)
         return caught[0]
 
     return of
@@ -90,9 +91,9 @@ def test_killed_inside_any_epoch_and_resumed_a_fit_ends_as_if_it_had_not_been(tw
     for steps in (2, 4, 1, 7) if refit else (2, 4, 1):  # of 3 epochs with 5 steps each, and those of the last fit
         killed_at(steps)
         with pytest.raises(Killed):
-            model().fit(two_tastes, workspace=tmp_path)
+            model().fit(two_tastes, FitContext(tmp_path))
     killed_at(None)
-    resumed = model().fit(two_tastes, workspace=tmp_path)
+    resumed = model().fit(two_tastes, FitContext(tmp_path))
     assert_same(resumed, unkilled)
     for ours, theirs in zip(resumed.progress, unkilled.progress, strict=True):
         assert (ours.best, ours.best_epoch, ours.examples) == (theirs.best, theirs.best_epoch, theirs.examples)
@@ -115,14 +116,14 @@ def test_the_wide_part_has_an_optimiser_of_its_own(task, kind, optimizer):
 def test_without_features_there_is_no_wide_part(two_tastes_bare, monkeypatch):
     caught = []
     monkeypatch.setattr(Trainer, "fit", lambda self, task: caught.append(task))
-    fitting().run(two_tastes_bare, None, None, progress=False)
+    fitting().run(two_tastes_bare, None, QUIET)
     assert [type(o) for o in caught[0].optimizers] == [torch.optim.Adam]
 
 
 def test_the_watched_figure_is_map_at_10_of_both_stages_on_validation(two_tastes, task):
     made = task(training=replace(TRAINING, validation_users=None, validation_candidates=20))
     figure = made.validate()
-    features = fitting().run(two_tastes, None, None, progress=False).features
+    features = fitting().run(two_tastes, None, QUIET).features
     holdout = two_tastes.validation
     encoder = TowerEncoder(
         model=made.module.eval(), features=features, history_length=6, device=torch.device("cpu"),
@@ -162,7 +163,7 @@ def test_where_nothing_trains_the_towers_ranknet_is_asked_about_everything(task,
 
 
 def test_without_a_holdout_there_is_nothing_to_watch(two_tastes):
-    done = fitting(training=replace(TRAINING, epochs=2)).run(two_tastes, None, None, progress=False)
+    done = fitting(training=replace(TRAINING, epochs=2)).run(two_tastes, None, QUIET)
     assert done.progress.best_epoch == 1
     assert all("validation" not in row for row in done.progress.history)
 
@@ -221,7 +222,7 @@ def test_training_options_that_make_no_sense_are_refused(wrong):
 def test_the_seed_of_the_weights_is_set_whatever_was_drawn_before(two_tastes):
     def vectors(before: int) -> np.ndarray:
         torch.manual_seed(before)
-        done = fitting(training=replace(TRAINING, epochs=1)).run(two_tastes, None, None, progress=False)
+        done = fitting(training=replace(TRAINING, epochs=1)).run(two_tastes, None, QUIET)
         return done.model.item_net.identities.weight.detach().numpy()
 
     np.testing.assert_array_equal(vectors(1), vectors(2))
