@@ -17,6 +17,7 @@ from twotower.data.split import Holdout, Split
 from twotower.data.splitters import LeaveLast, UserHeldOut
 from twotower.data.tables import Categories, Column, FeatureSchema, FeatureTable, Kind
 from twotower.models.base import ScoringModel
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries
 
 settings.register_profile("steady", deadline=None, max_examples=60, derandomize=True)
@@ -171,7 +172,7 @@ class ByScore(ScoringModel):
         self.weight, self.noise, self.seed = weight, noise, seed
         self.counts = np.zeros(0, np.float32)
 
-    def fit(self, split: Split) -> "ByScore":
+    def fit(self, split: Split, context: FitContext = QUIET) -> "ByScore":
         self.counts = split.train.item_counts().astype(np.float32)
         self.n_items = split.train.n_items
         return self
