@@ -13,6 +13,7 @@ import twotower
 from twotower.config.build import read_source
 from twotower.config.compose import instantiate
 from twotower.data.dataset import Dataset
+from twotower.data.sources import Source
 from twotower.data.split import Split
 from twotower.errors import BadInput
 from twotower.storage.atomic import fresh, put_in_place, standing
@@ -104,18 +105,13 @@ def _input_recipe(split: Split, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the content: source, positives and the state of the files read, as JSON would give them back."""
-    parts = {"source": data["source"], "positives": data["positives"], "files": _stamps(data["source"])}
+    files = _stamps(instantiate(data["source"]))
+    parts = {"source": data["source"], "positives": data["positives"], "files": files}
     recipe: dict[str, Any] = json.loads(json.dumps(parts))
     return recipe
 
 
-def _stamps(source: Mapping[str, Any]) -> list[list[Any]]:
-    """Size and time of change of every file beside the one that `path` names, or in the folder that `root` names."""
-    root, path = source.get("root"), source.get("path")
-    folder = Path(root or ".") / str(source.get("variant") or source.get("folder") or "")
-    if path:
-        folder = (Path(root or ".") / path).parent
-    if not (root or path) or not folder.is_dir():
-        return []
-    stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
-    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+def _stamps(source: Source) -> list[tuple[str, int, int]]:
+    """Path, size and time of change (ns) of every file that a source reads and that is there."""
+    stats = [(str(path), path.stat()) for path in source.files() if path.is_file()]
+    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
