@@ -17,6 +17,7 @@ from twotower.data.sources import Source
 from twotower.data.split import Split
 from twotower.errors import BadInput
 from twotower.storage.atomic import fresh, put_in_place, standing
+from twotower.storage.whole_file import write_whole_json
 
 if TYPE_CHECKING:
     from twotower.models.two_tower.options import FeatureOptions, TowerOptions
@@ -30,7 +31,7 @@ def save_prepared(dataset: Dataset, data: Mapping[str, Any], folder: Path) -> No
     """Saves a data set and, last, the recipe by which `load_prepared` knows it again."""
     (folder / RECIPE).unlink(missing_ok=True)
     dataset.save(folder)
-    (folder / RECIPE).write_text(json.dumps(_recipe(data), indent=2) + "\n")
+    write_whole_json(folder / RECIPE, _recipe(data))
 
 
 def load_prepared(data: Mapping[str, Any], folder: Path) -> Dataset:
@@ -56,7 +57,7 @@ def save_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> "Pre
         split.train.save(new / "train.parquet")
         split.validation.target.save(new / "validation.parquet")
         split.test.target.save(new / "test.parquet")
-        (new / RECIPE).write_text(json.dumps(_input_recipe(split, settings), indent=2) + "\n")
+        write_whole_json(new / RECIPE, _input_recipe(split, settings))
         former = put_in_place(new, target)
     if former is not None:
         shutil.rmtree(former)
