@@ -12,6 +12,7 @@ from twotower.commands.console import run_command
 from twotower.config.build import TowersOf, with_options
 from twotower.config.compose import compose, conf_dir, group_files, plain
 from twotower.config.models import PEERS, ListedModel, listed_model, model_names
+from twotower.text import aligned
 
 if TYPE_CHECKING:
     from twotower.evaluation.search_result import SearchResult
@@ -133,11 +134,7 @@ def trial_table(found: "SearchResult") -> str:
         score = f"{trial.score:.4f}" if trial.error is None else "–"
         values = [str(trial.options[name]) for name in names]
         rows.append([str(at + 1), *values, score, f"{trial.seconds:.1f}", trial.error or ""])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
-        for row in rows
-    )
+    return aligned(rows, left=(len(rows[0]) - 1,))
 
 
 def in_words(options: Mapping[str, Any]) -> str:

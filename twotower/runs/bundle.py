@@ -1,6 +1,5 @@
 """`Bundle`: one run directory, published whole or not at all, and checked before anything in it is opened."""
 
-import difflib
 import hashlib
 import re
 import shutil
@@ -18,6 +17,7 @@ from twotower.errors import BadConfig, BundleError, IndexMismatch
 from twotower.runs.serving_files import ServingFiles
 from twotower.storage import atomic
 from twotower.storage.manifest import MANIFEST, UNCOVERED, read_manifest, verify, write_manifest
+from twotower.text import near
 from twotower.types import Floats
 
 if TYPE_CHECKING:
@@ -267,8 +267,7 @@ def _find(run: str | Path, runs_dir: Path) -> Path:
         raise BundleError(f"no run in {path.parent}/: type `python -m twotower.train` first")
     if name == LATEST:
         raise BundleError(f"{path} does not lead to a run; name one of {', '.join(known[:5])} with --run")
-    near = difflib.get_close_matches(path.name, known, n=3, cutoff=0.0)
-    raise BundleError(f"no run {path.name!r} in {path.parent}/; nearest: {', '.join(near)}")
+    raise BundleError(f"no run {path.name!r} in {path.parent}/; {near(path.name, known)}")
 
 
 def _rotate(former: Path, target: Path, keep: int) -> None:

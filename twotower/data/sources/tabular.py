@@ -17,6 +17,7 @@ from twotower.data.reading.raw_times import STEPS, TimeUnit
 from twotower.data.sources.tabular_columns import AS_TEXT, ColumnSpec, check_column, column_of, column_values
 from twotower.data.tables import Kind
 from twotower.errors import BadConfig, MissingData
+from twotower.text import one_line
 from twotower.types import Array
 
 
@@ -202,7 +203,7 @@ def from_yaml(
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise BadConfig(f"{path}: not YAML: {one_line(error)}") from error
     accepted = ("name", "interactions", "items", "users")
     if not isinstance(options, dict) or "interactions" not in options or not set(options) <= set(accepted):
         raise BadConfig(f"{path}: write the keys {', '.join(accepted)} (interactions is needed, the others may go)")
