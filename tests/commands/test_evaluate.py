@@ -160,7 +160,7 @@ def test_further_strategies_are_further_rows(command, place, indexed):
 @pytest.mark.parametrize(
     ("strategies", "says"),
     [
-        ("[direkt]", "strategy 'direkt': choose one of direct, pseudo, cluster; did you mean direct?"),
+        ("[direkt]", "strategy 'direkt' is unknown; did you mean direct?"),
         ("[cluster]", "ExactIndex has none; run `make build-index INDEX=kmeans`"),
     ],
 )
@@ -263,7 +263,7 @@ def test_data_that_changed_since_training_are_refused(command, place):
     ("words", "says"),
     [
         (("eval.baselines=[popular,alss]",), "eval.baselines: 'alss' is unknown; there are als,"),
-        (("run=jiont",), "no run 'jiont' in runs/; nearest: joint"),
+        (("run=jiont",), "no run 'jiont' in runs/; did you mean joint"),
         (("eval.kss=[1]",), "kss"),
         (("eval.baseline=alss",), "eval.baseline: 'alss' is unknown; there are"),
         (("eval.slices=[age]",), "eval.slices: 'age' is unknown; choose from activity, popularity"),

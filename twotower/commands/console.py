@@ -1,12 +1,12 @@
 """The console script `twotower`: a thin dispatcher to the commands, which are imported only when they are called."""
 
-import difflib
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 from twotower.errors import TwoTowerError
+from twotower.text import near, one_line
 
 COMMANDS = {
     "prepare": ("twotower.commands.prepare", "read a source and save it as a prepared data set"),
@@ -37,7 +37,7 @@ def run_command(command: Callable[[], None]) -> int:
         command()
         sys.stdout.flush()
     except TwoTowerError as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{type(error).__name__}: {one_line(error)}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # e.g. `twotower recommend … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,9 +74,7 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
-    return f"twotower: no command {name!r}; {hint}"
+    return f"twotower: no command {name!r}; {near(name, COMMANDS)}"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twotower.commands.console import run_command
+from twotower.text import aligned
 
 if TYPE_CHECKING:
     from twotower.runs.answer import Answer, Explanation, Recommended
@@ -102,12 +103,8 @@ def _table(answer: "Answer") -> str:
     header = ["#", "item", "title", "features", *(("", "events") if popular else ("retrieval", "rank"))]
     rows = [_cells(place, item, popular) for place, item in enumerate(answer.items, start=1)]
     shown = [c for c in range(len(header)) if any(row[c] for row in rows)]
-    widths = {c: max(len(row[c]) for row in [header, *rows]) for c in shown}
-    lines = []
-    for row in [header, *rows]:
-        cells = (row[c].rjust(widths[c]) if c in (0, 4, 5) else row[c].ljust(widths[c]) for c in shown)
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    names = [at for at, c in enumerate(shown) if header[c] in ("item", "title", "features")]
+    return aligned([[row[c] for c in shown] for row in [header, *rows]], left=names)
 
 
 def _cells(place: int, item: "Recommended", popular: bool) -> list[str]:

@@ -42,4 +42,10 @@ def _run(options: argparse.Namespace) -> None:
         print(json.dumps({"run": served.name, "item": options.item, "items": rows}, indent=2, ensure_ascii=False))
         return
     print(f"items most like {options.item}, run {served.name}")
-    print(aligned([["title", "item", "cosine"], *([i.title or "", str(i.item), f"{i.cosine:.4f}"] for i in items)]))
+    print(
+        aligned(
+            [["title", "item", "cosine"], *([i.title or "", str(i.item), f"{i.cosine:.4f}"] for i in items)],
+            left=(0, 1),
+            ruled=True,
+        )
+    )
