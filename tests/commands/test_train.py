@@ -103,7 +103,7 @@ def test_a_run_is_published_whole(unkilled):
     assert (unkilled.directory.parent / "latest").resolve() == unkilled.directory.resolve()
     assert unkilled.manifest["split"].startswith("time_quantile")
     assert unkilled.manifest["train_seconds"] > 0
-    assert unkilled.config()["model"]["dim"] == 16
+    assert unkilled.config()["towers"]["dim"] == 16
     assert np.isfinite(unkilled.model().item_vectors).all()
 
 

@@ -135,7 +135,7 @@ def test_evaluate_takes_up_what_was_found_instead_of_tuning_again(command, tmp_p
         (("model=popular", "search={window_days: 7}"), "option 'window_days' needs a list of values"),
         (
             ("model=two_tower", "search={train.lrr: [1, 2]}"),
-            "has no option 'train.lrr'; did you mean train.lr?",
+            "has no option 'train.lrr'; did you mean train.lr",
         ),
         (("trails=3",), "trails"),
     ],

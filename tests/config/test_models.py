@@ -88,12 +88,12 @@ def test_a_model_of_several_parts_takes_options_by_part():
     model = listed.make(**{"train.lr": 0.5, "towers.dim": 8, "n_candidates": 7})
     assert (model.training.lr, model.towers.dim, model.n_candidates) == (0.5, 8, 7)
     assert listed.seed_option == "train.seed"
-    assert listed.usual()["train.lr"] == 0.003
+    assert listed.usual()["train.lr"] == 0.002
 
 
 @pytest.mark.parametrize(
     ("place", "near"),
-    [("train.lrr", "did you mean train.lr?"), ("alpha", "there are n_candidates, ")],
+    [("train.lrr", "did you mean train.lr"), ("alpha", "there are n_candidates, ")],
 )
 def test_an_option_that_a_model_does_not_have_is_refused_with_near_ones(place, near):
     with pytest.raises(BadConfig, match=f"has no option '{place}'.*{near}".replace("?", r"\?")):

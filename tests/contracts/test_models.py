@@ -12,7 +12,8 @@ from twotower.models import best_products
 from twotower.models.base import Model, ScoringModel
 from twotower.models.popular import Popular
 from twotower.models.vector_model import VectorModel
-from twotower.testing import ModelTests, ScoringModelTests, VectorModelTests, asked, same
+from twotower.testing import ModelTests, ScoringModelTests, VectorModelTests, asked
+from twotower.testing.models import same
 from twotower.topk import top_k
 
 SMALLER = {"dim": 8, "epochs": 12, "n_neighbours": 10, "threads": 1}

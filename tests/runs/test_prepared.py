@@ -186,7 +186,7 @@ def test_inputs_without_profiles_come_back_without(settings, split, tmp_path):
     ("group", "option"),
     [
         ("features", {"min_count": 2}),
-        ("model", {"identity_min_count": 3}),
+        ("towers", {"identity_min_count": 3}),
         ("protocol", {"_target_": "twotower.data.splitters.LeaveLast", "n": 2}),
     ],
 )

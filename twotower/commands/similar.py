@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 
 from twotower.commands.console import run_command
@@ -49,3 +50,7 @@ def _run(options: argparse.Namespace) -> None:
             ruled=True,
         )
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

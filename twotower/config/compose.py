@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ALLOWED_PREFIX = "twotower."
-OPEN_GROUPS = ("model", "towers", "features", "objective", "train", "serve", "index")
+OPEN_GROUPS = ("model", "towers", "features", "objective", "train", "serve", "index", "protocol")
 """Groups whose files hold what differs from the constructors' defaults; every other option can be typed as well."""
 
 
