@@ -27,14 +27,13 @@ from twotower.nn.distributed import Workers, gather_rows, process_group, sum_ove
 from twotower.nn.embeddings import FieldEmbeddings, LinearFields
 from twotower.nn.sharded_tables import RowShard, clip_gradients, join_tables, sharding, shards_of
 from twotower.nn.tensors import BagTensors, FeatureTensors
+from twotower.training.context import FitContext
 from twotower.training.loop import Trainer
 
 TOWERS = TowerOptions(
     dim=8, history_layers=1, history_length=6, dropout=0.0, rank_dropout=0.0, identity_dropout=0.0
 )  # fmt: skip
-TRAINING = TrainOptions(
-    epochs=2, batch_size=128, patience=None, lr=0.01, device="cpu", validation_users=20, validation_candidates=20
-)
+TRAINING = TrainOptions(epochs=2, batch_size=128, patience=None, lr=0.01, validation_users=20, validation_candidates=20)
 REFERENCE = {"preference": "bce", "negatives": ("uniform",), "n_negatives": 1}
 JOINT = {
     "preference": "softmax", "similarity": "affine", "similarity_weight": 0.1, "retrieval_weight": 1.0,
@@ -106,12 +105,12 @@ def task_of(name: str, workers: Workers) -> JointTask:
     split = two_tastes()
     split = replace(split, dataset=replace(split.dataset, category="taste"))
 
-    def caught(_trainer, task):
+    def caught(_trainer, task, context, watch):
         raise Caught(task)
 
     usual, Trainer.fit = Trainer.fit, caught
     try:
-        Fitting(towers, FeatureOptions(), objective, training).run(split, None, None, progress=False, workers=workers)
+        Fitting(towers, FeatureOptions(), objective, training).run(split, None, FitContext(workers=workers))
     except Caught as found:
         return found.args[0]
     finally:
@@ -234,16 +233,18 @@ def fits(workers: Workers, folder: Path) -> dict[str, object]:
     """The curve of every fit, of a fit that goes on from one process, and checkpoints of two for one to go on from."""
     split, curves = two_tastes(), {}
     for name in FITS:
-        model = estimator(name).fit(split, workers=workers)
+        model = estimator(name).fit(split, FitContext(workers=workers))
         curves[name] = model.progress[0].history
         if workers.leads:
             model.save(folder / "models" / name)
     for name in RESUMED:
-        resumed = estimator(name).fit(split, workspace=folder / "by one" / name, workers=workers)
+        resumed = estimator(name).fit(split, FitContext(workspace=folder / "by one" / name, workers=workers))
         curves[f"resumed {name}"] = resumed.progress[0].history
         kill_after(KILLED_AFTER)
         try:
-            estimator(name, checkpoint_seconds=-1.0).fit(split, workspace=folder / "by two" / name, workers=workers)
+            estimator(name, checkpoint_seconds=-1.0).fit(
+                split, FitContext(workspace=folder / "by two" / name, workers=workers)
+            )
         except Killed:
             kill_after(None)
         again = folder / "by two again" / name
@@ -251,7 +252,9 @@ def fits(workers: Workers, folder: Path) -> dict[str, object]:
         if workers.leads:
             shutil.copytree(folder / "by two" / name, again)
         workers.wait()
-        curves[f"again {name}"] = estimator(name).fit(split, workspace=again, workers=workers).progress[0].history
+        curves[f"again {name}"] = (
+            estimator(name).fit(split, FitContext(workspace=again, workers=workers)).progress[0].history
+        )
     return curves
 
 

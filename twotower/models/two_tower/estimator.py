@@ -26,7 +26,7 @@ from twotower.models.two_tower.ranker import RankNetRanker
 from twotower.nn.device import keep_freed_memory, pick_device, set_threads
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.training.context import QUIET, FitContext
-from twotower.training.loop import Progress
+from twotower.training.progress import Progress
 from twotower.types import Array, Floats, Queries, TopK
 
 TOWERS, RANKER, VECTORS = "towers.safetensors", "ranker.safetensors", "item_vectors.npy"
