@@ -26,7 +26,7 @@ from twotower.models.two_tower.ranker import RankNetRanker
 from twotower.nn.device import keep_freed_memory, pick_device, set_threads
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.training.context import QUIET, FitContext
-from twotower.training.loop import Progress
+from twotower.training.progress import Progress
 from twotower.types import Array, Floats, Queries, TopK
 
 TOWERS, RANKER, VECTORS = "towers.safetensors", "ranker.safetensors", "item_vectors.npy"
@@ -88,7 +88,8 @@ class TwoTower(Model):
         set_threads(context.threads)
         keep_freed_memory()
         fitting = Fitting(self.towers, self.features, self.objective, self.training)
-        fitted = fitting.run(split, split.validation, context, prepared=prepared)
+        watched = split.validation if split.watches_validation else None
+        fitted = fitting.run(split, watched, context, prepared=prepared)
         self.progress = [fitted.progress]
         if self.training.refit:
             again = replace(self.training, epochs=fitted.progress.best_epoch + 1, patience=None)
