@@ -10,7 +10,7 @@ import numpy as np
 from twotower.ann.base import IndexBase
 from twotower.config.compose import locate
 from twotower.errors import BundleError, IndexMismatch
-from twotower.models.base import model_facts
+from twotower.models.base import load_model, model_facts
 from twotower.runs.serving_files import ServingFiles
 from twotower.storage import atomic
 from twotower.storage.manifest import MANIFEST, read_manifest, verify
@@ -177,20 +177,6 @@ class Bundle:
 
     def _mismatch(self, what: str, value: object, but: str) -> IndexMismatch:
         return IndexMismatch(f"the index of run {self.name!r} has {what} {value} but {but}; run `make build-index`")
-
-
-def load_model(directory: Path) -> "Model":
-    """The model that `save_model` wrote, of the class that the directory names.
-
-    Raises:
-        BundleError: the directory names something else than a model of twotower.
-    """
-    from twotower.models.base import Model
-
-    kind = locate(model_facts(directory)["class"])
-    if not (isinstance(kind, type) and issubclass(kind, Model)):
-        raise BundleError(f"{directory} names {kind.__qualname__} as its model, which is none; train again")
-    return kind.load(directory)
 
 
 def runs_in(runs_dir: str | Path) -> list[str]:
