@@ -5,17 +5,14 @@ Started as `python worker.py FOLDER`, with the environment that `torchrun` would
 
 import json
 import os
-import runpy
 import shutil
 import sys
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from twotower.data.split import Split
 from twotower.errors import BadInput, WorkerLost
 from twotower.models.two_tower.estimator import TwoTower
 from twotower.models.two_tower.fitting import Fitting
@@ -27,6 +24,7 @@ from twotower.nn.distributed import Workers, gather_rows, process_group, sum_ove
 from twotower.nn.embeddings import FieldEmbeddings, LinearFields
 from twotower.nn.sharded_tables import RowShard, clip_gradients, join_tables, sharding, shards_of
 from twotower.nn.tensors import BagTensors, FeatureTensors
+from twotower.testing import two_tastes
 from twotower.training.context import FitContext
 from twotower.training.loop import Trainer
 
@@ -88,12 +86,6 @@ def kill_after(steps: int | None) -> None:
     JointTask._usual_loss, JointTask._loss = usual, mortal
 
 
-@cache
-def two_tastes() -> Split:
-    """The split of the fixture of that name."""
-    return runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["_two_tastes"](features=True)
-
-
 class Caught(Exception):
     """Carries what was to be trained."""
 
@@ -105,7 +97,7 @@ def task_of(name: str, workers: Workers) -> JointTask:
     split = two_tastes()
     split = replace(split, dataset=replace(split.dataset, category="taste"))
 
-    def caught(_trainer, task, context, watch):
+    def caught(_trainer, task):
         raise Caught(task)
 
     usual, Trainer.fit = Trainer.fit, caught
@@ -238,13 +230,11 @@ def fits(workers: Workers, folder: Path) -> dict[str, object]:
         if workers.leads:
             model.save(folder / "models" / name)
     for name in RESUMED:
-        resumed = estimator(name).fit(split, FitContext(workspace=folder / "by one" / name, workers=workers))
+        resumed = estimator(name).fit(split, FitContext(folder / "by one" / name, workers=workers))
         curves[f"resumed {name}"] = resumed.progress[0].history
         kill_after(KILLED_AFTER)
         try:
-            estimator(name, checkpoint_seconds=-1.0).fit(
-                split, FitContext(workspace=folder / "by two" / name, workers=workers)
-            )
+            estimator(name, checkpoint_seconds=-1.0).fit(split, FitContext(folder / "by two" / name, workers=workers))
         except Killed:
             kill_after(None)
         again = folder / "by two again" / name
@@ -252,9 +242,7 @@ def fits(workers: Workers, folder: Path) -> dict[str, object]:
         if workers.leads:
             shutil.copytree(folder / "by two" / name, again)
         workers.wait()
-        curves[f"again {name}"] = (
-            estimator(name).fit(split, FitContext(workspace=again, workers=workers)).progress[0].history
-        )
+        curves[f"again {name}"] = estimator(name).fit(split, FitContext(again, workers=workers)).progress[0].history
     return curves
 
 

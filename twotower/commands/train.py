@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twotower.commands.console import run_command
 from twotower.config.compose import conf_dir, group_files, opened, plain
@@ -89,7 +89,8 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
             print(_facts(dataset, split) + _how(context.together.size, bool(inputs)), flush=True)
             _resumable(work, settings)
     trained = perf_counter()
-    model = model.fit_for_test(split, replace(context, workspace=work), **inputs)
+    context = replace(context, workspace=work)
+    model = cast(Any, model).fit(split, context, **inputs) if inputs else model.fit_for_test(split, context)
     seconds = perf_counter() - trained
     if not context.leads:
         return None

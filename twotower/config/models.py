@@ -124,7 +124,7 @@ class ListedModel:
         if option not in options or option.startswith("_"):
             known = [name for name in self.model if not name.startswith("_")]
             known += [f"{part}.{name}" for part, names in self.parts.items() for name in names if name[0] != "_"]
-            raise BadConfig(f"model {self.name!r} has no option {place!r}{near(place, known)}")
+            raise BadConfig(f"model {self.name!r} has no option {place!r}; {near(place, known)}")
         return group or GROUP, option
 
     def _at(self, place: str) -> Any:

@@ -22,6 +22,8 @@ BLOCK_CELLS = 4_000_000
 
 BLOCK_QUERIES = 4096
 """Queries at once for models that never hold scores of the whole catalogue for each."""
+LONGEST_REPR = 120
+"""Characters of options in a `repr`."""
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
 
@@ -144,6 +146,8 @@ class Model(ABC):
     def __repr__(self) -> str:
         """Class, the options that are not the defaults, and what was learnt: a line of a notebook."""
         changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self.options(), type(self)().options()))
+        if len(changed) > LONGEST_REPR:
+            changed = changed[:LONGEST_REPR].rpartition(", ")[0] + ", …"
         learnt = f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
         return f"<{type(self).__name__}({changed}), {learnt}>"
 

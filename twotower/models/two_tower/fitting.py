@@ -36,6 +36,7 @@ from twotower.training.ftrl import FTRL
 from twotower.training.loop import Trainer
 from twotower.training.negatives import NegativeSampler, negative_sampler
 from twotower.training.progress import Progress
+from twotower.types import Floats
 
 EXAMINED = 10
 """Early stopping watches MAP at this k."""
@@ -190,11 +191,14 @@ def build_model(
     return JointModel(user_net, item_net, rank_net)
 
 
-def two_stages(encoder: TowerEncoder, *, n_candidates: int, rank: bool = True) -> TwoStageRecommender:
+def two_stages(
+    encoder: TowerEncoder, popularity: Floats | None = None, *, n_candidates: int, rank: bool = True
+) -> TwoStageRecommender:
     """Towers over an exact index, and RankNet (or the towers' own order) on their candidates."""
     vectors = encoder.item_vectors
     retriever = Retriever(encoder, ExactIndex(metric="inner_product").build(vectors), vectors=vectors)
-    return TwoStageRecommender(retriever, new_ranker(encoder) if rank else None, n_candidates=n_candidates)
+    ranker = new_ranker(encoder) if rank else None
+    return TwoStageRecommender(retriever, ranker, n_candidates=n_candidates, popularity=popularity)
 
 
 @torch.inference_mode()
