@@ -178,10 +178,10 @@ def _outcome(model: "Model", seconds: float) -> str:
         return f"fitted {model!r} in {seconds:.1f} s"
     first = fits[0]
     rate = first.examples / max(first.seconds, 1e-9)
-    return (
-        f"trained {first.epoch} epochs in {seconds:.0f} s ({rate:,.0f} events/s); "
-        f"best validation MAP@10 {first.best:.4f} at epoch {first.best_epoch + 1}"
-    )
+    trained = f"trained {first.epoch} epochs in {seconds:.0f} s ({rate:,.0f} events/s)"
+    if first.best is None:
+        return trained
+    return f"{trained}; best validation {str(first.metric).upper()} {first.best:.4f} at epoch {first.best_epoch + 1}"
 
 
 def _next_step(model: "Model", run: str) -> str:

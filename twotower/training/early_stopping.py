@@ -17,18 +17,18 @@ WATCHED_USERS, WATCHED_PAIRS = 5_000, 4_000_000_000
 """Validation users, at most, whose lists decide when to stop; in large catalogues fewer, by user-item pairs."""
 
 
-def _mean_auc(truth: Array, predicted: Array, users: Ids) -> float:
-    """Mean over the users who have both outcomes, as in the reports."""
-    return float(np.nanmean(auc_per_user(truth, predicted, np.unique(users, return_inverse=True)[1])))
+def _aucs(truth: Array, predicted: Array, users: Ids) -> Array:
+    """AUC of each user, NaN without both outcomes. Shape [B]."""
+    return auc_per_user(truth, predicted, np.unique(users, return_inverse=True)[1])
 
 
 VALUE_METRICS: Mapping[str, Callable[[Array, Array, Ids], float]] = {
     "rmse": lambda truth, predicted, users: rmse(truth, predicted),
     "mae": lambda truth, predicted, users: mae(truth, predicted),
     "log_loss": lambda truth, predicted, users: log_loss(truth, predicted),
-    "auc": _mean_auc,
+    "auc": lambda truth, predicted, users: float(np.nanmean(_aucs(truth, predicted, users))),
 }
-"""Metric of predicted values, by truth, prediction and user of pairs. Shapes [P]."""
+"""Metric of predicted values, of truth, prediction and user of pairs [P]; AUC is the mean over users, as in reports."""
 LOWER_IS_BETTER = frozenset({"rmse", "mae", "log_loss"})
 OF_OUTCOMES = frozenset({"log_loss", "auc"})
 """Metrics for which values must be 0 or 1."""
@@ -104,7 +104,7 @@ def watch_values(model: RatingModel, split: Split, metric: str) -> Watch:
     users, items = target.user.astype(np.int64), target.item.astype(np.int64)
     if metric in OF_OUTCOMES:
         refuse_other_than_0_and_1(truth)
-    if metric == "auc" and np.isnan(_mean_auc(truth, truth, users)):
+    if metric == "auc" and np.isnan(_aucs(truth, truth, users)).all():
         raise BadInput("metric='auc': no validation user has both a 0 and a 1; watch log_loss")
     return Watch(metric, lambda: VALUE_METRICS[metric](truth, model.predict(users, items, target.time), users))
 

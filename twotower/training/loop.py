@@ -197,6 +197,7 @@ class _Run:
         """Puts the best weights into the module."""
         if self.best_weights:
             self.task.module.load_state_dict(self.best_weights)
+        self.task.module.zero_grad(set_to_none=True)  # gradients take as much memory as weights
         self.task.module.eval()
         if self.writer is not None:
             self.writer.close()
