@@ -7,6 +7,7 @@ from twotower.evaluation.families import FAMILIES
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import ModelFacts
 from twotower.metrics.labels import metric_label, metric_meaning
+from twotower.metrics.metric import Metric
 from twotower.reports import tables, wording
 from twotower.text import gib_text, table
 
@@ -27,7 +28,9 @@ def markdown(report: Report) -> str:
     ]
     for metric in report.metrics:
         parts += [f"## {metric_label(metric)}", metric_meaning(metric), _metric_table(report, metric)]
-    parts += ["## Catalogue", wording.catalogue_meaning(report), _catalogue_table(report), *_calibration(report)]
+    if report.ks:
+        parts += ["## Catalogue", wording.catalogue_meaning(report), _catalogue_table(report)]
+    parts += _calibration(report)
     parts += ["## Cost", _cost_table(report), "## Options", _options(report)]
     return "\n\n".join(parts) + "\n"
 
@@ -105,9 +108,10 @@ def _slices(report: Report) -> Iterator[str]:
 
 
 def _metric_table(report: Report, metric: str) -> str:
-    rows = [["model", *(f"k={k}" for k in report.ks)]]
-    for model in report.ranking():
-        cells = [report.row(model.name, f"{metric}@{k}") for k in report.ks]
+    keys = report.keys(metric)
+    rows = [["model", *tables.cut_off_heads(report, metric)]]
+    for model in report.measured(metric):
+        cells = [report.row(model.name, key) for key in keys]
         rows.append([model.name, *(f"{row.mean:.4f} ({row.low:.4f}–{row.high:.4f})" for row in cells)])
     return table(rows)
 
@@ -150,4 +154,5 @@ def _plain(options: Mapping[str, Any]) -> str:
 
 def _best(model: ModelFacts) -> str:
     scores = [trial["score"] for trial in model.trials if trial["score"] is not None]
-    return f"{max(scores):.4f}" if scores else "–"
+    best = min if model.tuned_on and Metric.parse(model.tuned_on).better == "lower" else max
+    return f"{best(scores):.4f}" if scores else "–"

@@ -12,6 +12,7 @@ from twotower.evaluation.families import FAMILIES, HEADLINES, OURS
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Gain, ModelFacts, Row
 from twotower.metrics.labels import metric_label, metric_meaning
+from twotower.metrics.metric import Metric
 from twotower.reports import charts, tables, wording
 from twotower.reports import figures as plots
 from twotower.reports.diagnostics import Insights
@@ -67,6 +68,7 @@ def page(report: Report, insights: Insights | None = None) -> str:
         seen=insights,
         verdict=verdict,
         gains=gains_of(report, verdict),
+        cut_offs=tables.cut_offs(report, verdict.row.metric),
         conclusion=_conclusion(report, verdict.row),
         figures={shown.file: plots.svg(shown.draw, shown.told, shown.size) for shown in figures_of(report, insights)},
         columns=_columns(report),
@@ -108,7 +110,7 @@ def verdict_of(report: Report) -> Verdict:
 def gains_of(report: Report, verdict: Verdict) -> list[tuple[str, list[Gain]]]:
     """Relative gains of ours over each of the others, at every cut-off; nothing where the report has none."""
     found = {(gain.against, gain.metric): gain for gain in report.gains if gain.model == verdict.ours}
-    metrics = [f"{report.primary.partition('@')[0]}@{k}" for k in report.ks]
+    metrics = [str(metric) for metric in Metric.parse(report.primary).over(report.ks)]
     return [
         (peer, [found[peer, metric] for metric in metrics])
         for peer in verdict.peers
@@ -119,9 +121,9 @@ def gains_of(report: Report, verdict: Verdict) -> list[tuple[str, list[Gain]]]:
 def figures_of(report: Report, insights: Insights | None = None) -> list[Shown]:
     """Every figure for which there are data, in the page's order."""
     seen = insights or Insights("")
-    verdict, metric = verdict_of(report), report.primary.partition("@")[0]
+    verdict, metric = verdict_of(report), Metric.parse(report.primary).name
     curves = partial(plots.draw_curves, report, verdict.called, metric)
-    found = [Shown("curve", curves, f"{metric}@k over k, with intervals")]
+    found = [Shown("curve", curves, f"{metric}@k over k, with intervals")] if verdict.row.k else []
     found += _slices(report, verdict)
     if seen.stages:
         found.append(Shown("stages", partial(plots.draw_stages, seen.stages), "Recall of the candidates of each stage"))
@@ -175,7 +177,7 @@ def _learning(seen: Insights) -> list[Shown]:
 
 
 def _trade(report: Report) -> list[tuple[str, float, float]]:
-    name = f"novelty@{report.primary.partition('@')[2]}"
+    name = f"novelty@{Metric.parse(report.primary).k}"
     found = [(model, model.catalogue.get(name)) for model in report.ranking()]
     return [(m.name, value, report.row(m.name, report.primary).mean) for m, value in found if value is not None]
 
@@ -223,8 +225,9 @@ def _row(report: Report, model: ModelFacts, verdict: Verdict) -> dict[str, Any]:
 
 
 def _metric_table(report: Report, metric: str) -> dict[str, Any]:
-    rows = [(model.name, [report.row(model.name, f"{metric}@{k}") for k in report.ks]) for model in report.ranking()]
-    return {"metric": metric, "rows": rows}
+    keys = report.keys(metric)
+    rows = [(model.name, [report.row(model.name, key) for key in keys]) for model in report.measured(metric)]
+    return {"metric": metric, "heads": tables.cut_off_heads(report, metric), "rows": rows}
 
 
 def _signed(value: float | None) -> str:

@@ -29,15 +29,16 @@ def write_report(report: Report, directory: Path, insights: Insights | None = No
     Returns:
         The files, in the order in which they were written.
     """
+    drawn = {metric: name for metric, name in FIGURES.items() if metric in report.metrics}
     makers: dict[str, Callable[[Path], object]] = {
-        name: partial(draw_metric, report, metric) for metric, name in FIGURES.items()
+        name: partial(draw_metric, report, metric) for metric, name in drawn.items()
     }
     makers |= {
         f"figures/{s.file}.png": partial(png, s.draw, s.size) for s in figures_of(report, insights) if s.file != "curve"
     }
     if insights is not None:
         makers["figures/insights.json"] = _text(json.dumps(asdict(insights), indent=1, allow_nan=False, default=str))
-    shown = "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in FIGURES.items())
+    shown = "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in drawn.items())
     makers["report.md"] = _text(markdown(report) + shown)
     makers["report.html"] = _text(page(report, insights))
     makers["report.json"] = _text(report.to_json())
