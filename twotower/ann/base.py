@@ -57,7 +57,7 @@ class IndexBase(ABC):
 
     @property
     def changed(self) -> int:
-        """Items added, updated or removed since the index was built; some percent of its size call for `rebuilt`."""
+        """Items added, updated or removed since the index was built; at some percent of its size, build it again."""
         return len(self._changes.items) + self._changes.n_dead
 
     @property
@@ -105,7 +105,7 @@ class IndexBase(ABC):
         return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
 
     def add(self, vectors: Floats) -> Ids:
-        """Makes new items searchable at once; they are compared exactly until the next `rebuilt`.
+        """Makes new items searchable at once; they are compared exactly, beside what was built.
 
         Args:
             vectors: their vectors. Shape [M, D].
@@ -129,7 +129,7 @@ class IndexBase(ABC):
             self._changes = self._changes.removed(self._changes.checked(items))
 
     def update(self, items: Ids, vectors: Floats) -> None:
-        """Gives items [M] other vectors [M, D], compared exactly until the next `rebuilt`.
+        """Gives items [M] other vectors [M, D], compared exactly, beside what was built.
 
         Raises:
             BadInput: as `remove`, or not one vector for each item.
@@ -139,25 +139,6 @@ class IndexBase(ABC):
             raise BadInput(f"update: {len(items)} items but {len(fresh)} vectors; give one vector for each item")
         with self._writing:
             self._changes = self._changes.updated(self._changes.checked(items), fresh)
-
-    def rebuilt(self, *, progress: Progress | None = None) -> Self:
-        """A new index of the same options in which all changes are built in; ids stay, removed items stay removed.
-
-        Raises:
-            BadConfig: this backend keeps no vectors; build it from the catalogue's, then `remove` again.
-        """
-        if self._vectors is None or self._vectors.dtype != np.float32:
-            raise BadConfig(
-                f"{type(self).__name__} keeps no exact vectors: build it again from the catalogue's vectors"
-            )
-        changes = self._changes
-        whole = np.zeros((changes.capacity, self.dim), np.float32)
-        whole[: self._count] = self._vectors
-        whole[changes.items] = changes.vectors
-        new = type(self)(**self.options()).build(whole, progress=progress)
-        if changes.n_dead:
-            new.remove(np.flatnonzero(changes.dead))
-        return new
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments, as they are now."""

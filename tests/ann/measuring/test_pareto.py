@@ -114,7 +114,7 @@ def test_settings_far_below_the_target_are_not_told():
 
 VECTORS = np.random.default_rng(1).normal(size=(1000, 8)).astype(np.float32)
 QUERIES = np.random.default_rng(2).normal(size=(40, 8)).astype(np.float32)
-YARDSTICK = GroundTruth(VECTORS, QUERIES, [10], "inner_product")
+TRUTH = GroundTruth(VECTORS, QUERIES, [10], "inner_product")
 
 
 class Partial(IndexBase):
@@ -150,7 +150,7 @@ class Partial(IndexBase):
 
 def explored(*grids, target=0.9, **options):
     said = []
-    exploration = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0), Goal(target), **options)
+    exploration = Exploration(Bench(TRUTH, 10, calls=2, batch_seconds=0), Goal(target), **options)
     exploration.run(grids, tell=said.append)
     return exploration, said
 
@@ -174,7 +174,7 @@ def test_the_best_setting_comes_with_its_built_index():
     best, index = exploration.best
     assert best is exploration.goal.best(exploration.settings)
     assert index.options() == best.options
-    assert YARDSTICK.least(index) == best.least >= 0.9
+    assert TRUTH.least(index) == best.least >= 0.9
 
 
 def test_every_build_is_searched_with_every_search_option():
@@ -215,10 +215,10 @@ def test_more_effort_is_not_tried_where_something_faster_and_lighter_finds_every
         now[0] += 1e-6
         return now[0]
 
-    exploration = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
+    exploration = Exploration(Bench(TRUTH, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
     exploration.run([Grid("exact", ExactIndex), Grid("slow", Slow, {"size": [100]})])
     assert tried_by(exploration, "slow") == [1]
-    alone = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
+    alone = Exploration(Bench(TRUTH, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
     alone.run([Grid("slow", Slow, {"size": [100]})])
     assert tried_by(alone, "slow")[:8] == [1, 2, 4, 8, 16, 32, 64, 100]
 

@@ -1,4 +1,4 @@
-"""`best_of_cells`: the best items over many cells, without fetching a whole list from each of them."""
+"""`best_of_cells`: the best items over the probed cells, without fetching a whole list from each of them."""
 
 from collections.abc import Callable
 from typing import Any

@@ -9,7 +9,7 @@ from twotower.data.reading.assembly import FeatureRows, lists_of, positions, ref
 from twotower.data.reading.bad_rows import BadRows
 from twotower.data.reading.files import Delimited, read_delimited, read_separated
 from twotower.data.reading.raw_table import RawTable
-from twotower.data.tables import Categories, Column, Kind, MultiCategories, Values
+from twotower.data.tables import Categories, Column, ColumnValues, Kind, MultiCategories
 from twotower.types import Array
 
 GENRES_100K = (
@@ -154,7 +154,7 @@ def _movies(table: RawTable, key: str, genres: MultiCategories) -> FeatureRows:
     )
 
 
-def _person(table: RawTable, occupations: Array) -> dict[Column, Values]:
+def _person(table: RawTable, occupations: Array) -> dict[Column, ColumnValues]:
     areas = [code[:ZIP_DIGITS] for code in table.text("zip")]
     return {
         GENDER: Categories.of(table.text("gender")),
