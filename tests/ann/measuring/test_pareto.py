@@ -1,4 +1,4 @@
-"""The frontier, the choice and the search over settings: points worked out by hand, and indexes that behave as told."""
+"""The Pareto front, the choice and the search over settings: points by hand, indexes that behave as told."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from twotower.ann.base import IndexBase
 from twotower.ann.exact import ExactIndex
 from twotower.ann.kmeans import KMeansIndex
 from twotower.ann.measuring.exploration import Bench, Exploration, Grid, label_of
-from twotower.ann.measuring.pareto import Goal, IndexSearch, Setting, dominates, frontier, lost_recall, milliseconds
+from twotower.ann.measuring.pareto import Goal, IndexSearch, Setting, dominates, lost_recall, milliseconds, pareto_front
 from twotower.ann.measuring.recall import GroundTruth
 from twotower.ann.measuring.timing import Footprint, Latency
 from twotower.errors import BadConfig
@@ -24,24 +24,24 @@ SLOPPY, GOOD, SLOW, BEST = setting("a", 0.90, 1), setting("b", 0.99, 3), setting
 AXES = (lost_recall, milliseconds)
 
 
-def test_a_setting_that_another_beats_in_all_respects_is_not_on_the_frontier():
-    assert frontier([SLOPPY, GOOD, SLOW, BEST], AXES) == [BEST, GOOD, SLOPPY]  # (.95, 4 ms) loses to (.99, 3 ms)
+def test_a_setting_that_another_beats_in_all_respects_is_not_on_the_front():
+    assert pareto_front([SLOPPY, GOOD, SLOW, BEST], AXES) == [BEST, GOOD, SLOPPY]  # (.95, 4 ms) loses to (.99, 3 ms)
 
 
-def test_frontier_is_what_pairwise_comparison_leaves_of_random_points():
+def test_the_front_is_what_pairwise_comparison_leaves_of_random_points():
     rng = np.random.default_rng(0)
     points = [setting(str(i), r, m, o) for i, (r, m, o) in enumerate(rng.integers(1, 12, (200, 3)) / [12, 1, 1])]
     axes = (*AXES, Goal(0.5).weight)
     costs = np.array([[axis(p) for axis in axes] for p in points])
     beaten = [((costs <= c).all(axis=1) & (costs < c).any(axis=1)).any() for c in costs]
     left = {tuple(c) for c, b in zip(costs, beaten, strict=True) if not b}
-    assert [tuple(axis(p) for axis in axes) for p in frontier(points, axes)] == sorted(left)
+    assert [tuple(axis(p) for axis in axes) for p in pareto_front(points, axes)] == sorted(left)
 
 
 def test_equal_settings_do_not_beat_each_other_and_appear_once():
     twin = setting("twin", 0.99, 3)
     assert not dominates(GOOD, twin, AXES)
-    assert frontier([GOOD, twin], AXES) == [GOOD]
+    assert pareto_front([GOOD, twin], AXES) == [GOOD]
 
 
 def test_the_fastest_that_reaches_the_target_is_chosen():

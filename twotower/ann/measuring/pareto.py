@@ -163,7 +163,7 @@ class IndexSearch:
         The most thorough comes first.
         """
         near = [s for s in self.settings if s.least >= NEAR * self.goal.recall]
-        return frontier(near, (lost_recall, milliseconds, self.goal.weight))
+        return pareto_front(near, (lost_recall, milliseconds, self.goal.weight))
 
 
 Axis = Callable[[Setting], float]
@@ -186,7 +186,7 @@ def dominates(a: Setting, b: Setting, axes: Sequence[Axis]) -> bool:
     return of_a != of_b and all(x <= y for x, y in zip(of_a, of_b, strict=True))
 
 
-def frontier(settings: Sequence[Setting], axes: Sequence[Axis]) -> list[Setting]:
+def pareto_front(settings: Sequence[Setting], axes: Sequence[Axis]) -> list[Setting]:
     """The settings that no other one dominates, best on the first axis first; of equal ones the first alone.
 
     Example, with a recall and a time each: (.90, 1 ms) and (.99, 3 ms) stay, (.95, 4 ms) is dominated by the second.
