@@ -183,13 +183,13 @@ class IndexBase(ABC):
                 they are not written again. Shape [N, D].
         """
         self._write(directory)
-        kept = self._vectors
-        borrowed = kept is not None and shared is not None and same_rows(kept, shared)
-        if kept is not None and not borrowed:
-            np.save(directory / VECTORS, kept)
+        vectors = self._vectors
+        borrowed = vectors is not None and shared is not None and same_rows(vectors, shared)
+        if vectors is not None and not borrowed:
+            np.save(directory / VECTORS, vectors)
         self._changes.save(directory)
         facts = {"count": self._count, "dim": self.dim, "needs_vectors": self.needs_vectors}
-        write_facts(directory, type(self), {"options": self.options(), **facts}, kept if borrowed else None)
+        write_facts(directory, type(self), {"options": self.options(), **facts}, vectors if borrowed else None)
 
     @classmethod
     def load(
@@ -245,10 +245,10 @@ class IndexBase(ABC):
         """What searching needs of the vectors: themselves, a narrower copy, or nothing."""
         return vectors
 
-    def _exact_scores(self, queries: Floats, found: TopK, k: int) -> TopK:
+    def _exact_scores(self, queries: Floats, candidates: TopK, k: int) -> TopK:
         """The k best of the found items by the kept vectors."""
         assert self._vectors is not None
-        return rescore(found, pair_scores_of(queries, found.items, self._vectors, self.metric), k)
+        return rescore(candidates, pair_scores_of(queries, candidates.items, self._vectors, self.metric), k)
 
     def _search_block(self, queries: Floats, k: int, changes: Changes) -> TopK:
         if not changes.any:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twotower.ann.measuring import exploration
-from twotower.ann.measuring.exploration import _doubled, _telling, combinations, label_of
+from twotower.ann.measuring.exploration import _distinguishing, _doubled, combinations, label_of
 from twotower.ann.measuring.pareto import Setting, dominates, lost_recall, milliseconds, pareto_front
 from twotower.ann.measuring.timing import Footprint, Latency
 
@@ -46,7 +46,7 @@ def test_effort_doubles_from_the_least_and_ends_with_the_most(low, more):
 
 def test_a_label_tells_texts_and_what_has_several_values():
     tried = {"factory": ["Flat"], "cells": [64, 128], "seed": [0]}
-    assert _telling({"factory": "Flat", "cells": 64, "seed": 0}, tried) == {"factory": "Flat", "cells": 64}
+    assert _distinguishing({"factory": "Flat", "cells": 64, "seed": 0}, tried) == {"factory": "Flat", "cells": 64}
     assert label_of("faiss", {"factory": "IVF{cells}", "cells": 64}) == "faiss IVF{cells} cells 64"
 
 
