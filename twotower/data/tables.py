@@ -114,15 +114,15 @@ DTYPES = {Kind.CONTINUOUS: ("f", "float64"), Kind.TIMESTAMP: ("i", "int64"), Kin
 def _check_kind(column: Column, values: ColumnValues) -> None:
     """Refuses values whose form does not belong to the column's kind, and infinite numbers."""
     if column.kind is Kind.CATEGORICAL:
-        fits, wanted = isinstance(values, Categories), "Categories"
+        fits, expected = isinstance(values, Categories), "Categories"
     elif column.kind is Kind.MULTI_CATEGORICAL:
-        fits, wanted = isinstance(values, MultiCategories), "MultiCategories"
+        fits, expected = isinstance(values, MultiCategories), "MultiCategories"
     else:
-        letter, wanted = DTYPES[column.kind]
+        letter, expected = DTYPES[column.kind]
         fits = isinstance(values, np.ndarray) and values.dtype.kind == letter
     if not fits:
-        given = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise BadInput(f"FeatureTable: column {column.name!r} is {column.kind}, give {wanted}, got {given}")
+        actual = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise BadInput(f"FeatureTable: column {column.name!r} is {column.kind}, give {expected}, got {actual}")
     if isinstance(values, np.ndarray) and column.kind is Kind.CONTINUOUS and np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise BadInput(f"FeatureTable: column {column.name!r} of row {row} is infinite; use NaN for a missing value")

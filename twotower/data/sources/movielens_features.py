@@ -106,10 +106,10 @@ def with_tags(movies: FeatureRows, folder: Path, bad: BadRows) -> FeatureRows:
     table.check_ids("movieId")
     refuse_unknown(table, "movieId", movies.ids, "movies.csv")
     words = pd.Series(table.text("tag"), dtype=str).str.strip().str.lower()
-    said = pd.DataFrame(
+    taggings = pd.DataFrame(
         {"movie": positions(table, "movieId", movies.ids), "user": table.ids("userId")[0], "tag": words}
     )
-    counts = said[said["tag"] != ""].drop_duplicates().groupby(["movie", "tag"]).size()
+    counts = taggings[taggings["tag"] != ""].drop_duplicates().groupby(["movie", "tag"]).size()
     owner, tag = (counts.index.get_level_values(name).to_numpy() for name in ("movie", "tag"))
     tags = lists_of(owner.astype(np.int64), tag.astype(object), len(movies.ids), counts.to_numpy())
     return FeatureRows(movies.ids, {**movies.columns, Column("tags", Kind.MULTI_CATEGORICAL): tags})

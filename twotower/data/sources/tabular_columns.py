@@ -36,9 +36,9 @@ class ColumnSpec:
     weights: str | None = None
 
     @classmethod
-    def of(cls, name: str, given: Any) -> Self:
+    def of(cls, name: str, spec: Any) -> Self:
         """From `continuous`, or from `{kind: continuous, low: 0}`."""
-        options = dict(given) if isinstance(given, Mapping) else {"kind": given}
+        options = dict(spec) if isinstance(spec, Mapping) else {"kind": spec}
         accepted = [f.name for f in fields(cls)]
         if "kind" not in options or not set(options) <= set(accepted):
             raise BadConfig(f"column {name}: {sorted(options)}: write kind, and if needed {', '.join(accepted[1:])}")
