@@ -7,7 +7,7 @@ from typing import Any
 
 from twotower.benchmarks.task import BenchmarkTask
 from twotower.config.compose import compose, plain
-from twotower.config.models import ListedModel, baseline_names, peer_names
+from twotower.config.models import ListedModel, baseline_names, peer_names, rating_names
 from twotower.errors import BadConfig
 from twotower.metrics.metric import Metric
 
@@ -76,9 +76,12 @@ def _chosen(models: Sequence[str]) -> list[str]:
     """
     groups = {"baselines": baseline_names(), "peers": peer_names(), "towers": tower_names()}
     groups["all"] = tuple(name for names in groups.values() for name in names)
+    groups["ratings"] = rating_names()  # examined by metrics of values, so not among all
+    known = {*groups, *(name for names in groups.values() for name in names)}
     for name in models:
-        if name not in groups and name not in groups["all"]:
-            raise BadConfig(f"models: {name!r} is unknown; there are {', '.join([*groups, *groups['all']])}")
+        if name not in known:
+            listed = [*groups, *groups["all"], *groups["ratings"]]
+            raise BadConfig(f"models: {name!r} is unknown; there are {', '.join(listed)}")
     return list(dict.fromkeys(one for name in models for one in groups.get(name, (name,))))
 
 

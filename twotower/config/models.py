@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twotower.config.compose import compose, group_files, instantiate, locate, plain
 from twotower.config.defaults import meanings_of, with_defaults
 from twotower.errors import BadConfig
-from twotower.evaluation.families import OTHER, OURS, PEER
+from twotower.evaluation.families import OTHER, OURS, PEER, RATING
 from twotower.text import near
 
 if TYPE_CHECKING:
@@ -138,8 +138,13 @@ def model_names(*families: str) -> tuple[str, ...]:
 
 
 def baseline_names() -> tuple[str, ...]:
-    """Models that are neither ours nor another library's."""
-    return tuple(file.stem for file in group_files(GROUP) if _facts(file)["family"] not in (OURS, PEER))
+    """Models of lists that are neither ours nor another library's."""
+    return tuple(file.stem for file in group_files(GROUP) if _facts(file)["family"] not in (OURS, PEER, RATING))
+
+
+def rating_names() -> tuple[str, ...]:
+    """Models that predict values."""
+    return model_names(RATING)
 
 
 def peer_names() -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from twotower.errors import BadConfig
 
-OURS, STAGE, PEER, OTHER = "ours", "stage", "peer", "other"
+OURS, STAGE, PEER, RATING, OTHER = "ours", "stage", "peer", "rating", "other"
 FAMILIES: Mapping[str, str] = {
     OURS: "ours",
     STAGE: "a part or variant of ours",
@@ -13,6 +13,7 @@ FAMILIES: Mapping[str, str] = {
     "content": "features only",
     "hybrid": "hybrid",
     "sequence": "sequential",
+    RATING: "rating prediction",
     PEER: "another library",
     OTHER: "other",
 }

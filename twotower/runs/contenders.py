@@ -198,6 +198,8 @@ def _makers(
     """Every stage by its name, to what makes it."""
     n, popularity = int(settings["n_candidates"]), served.files.popularity
     makers: dict[str, Callable[[], Recommender]] = {}
+    if served.model.predicts_values:  # stages would hide what it predicts
+        return {names.first: lambda: served.model}
     for suffix, retriever in _first_stages(served, settings["strategies"]).items():
         makers[names.first + suffix] = partial(TwoStageRecommender, retriever, n_candidates=1, popularity=popularity)
         if names.both is None:

@@ -79,6 +79,7 @@ class ServedRun:
         direct: first stage that asks the index with the user's vector, whatever the strategy of `options`; of a model
             without vectors its own lists.
         ranker: second stage, if there is one.
+        model: the model behind it.
         likeness: vectors whose cosine says how alike items are; None if the model has no vectors. Shape [N, D].
     """
 
@@ -88,6 +89,7 @@ class ServedRun:
     options: ServeOptions
     has_index: bool
     direct: FirstStage
+    model: Model
     ranker: Ranker | None = None
     likeness: Floats | None = None
 
@@ -115,7 +117,7 @@ class ServedRun:
             return cls.open(run, runs_dir, ranker=ranker)
         name = bundle.name if ranker is None else f"{bundle.name} + {Bundle.open(ranker, runs_dir).name}"
         stages = _stages(files, direct, second, options)
-        return cls(name, files, stages, options, index is not None, direct, second, _likeness(model))
+        return cls(name, files, stages, options, index is not None, direct, model, second, _likeness(model))
 
     def under(self, **changes: Any) -> Self:
         """The same run with other `ServeOptions`.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from twotower.config.models import ListedModel, baseline_names, listed_model, peer_names
+from twotower.config.models import ListedModel, baseline_names, listed_model, peer_names, rating_names
 from twotower.data.split import Split
 from twotower.errors import BadConfig
 from twotower.evaluation.contest import Contender, Entrant
@@ -98,7 +98,7 @@ def listed_contenders(options: Mapping[str, Any], split: Split) -> "dict[str, Co
     Raises:
         BadConfig: a name that is in no file, a library that is not installed, or earlier findings of something else.
     """
-    asked = [(name, baseline_names(), "eval.baselines: ") for name in options["baselines"]]
+    asked = [(name, baseline_names() + rating_names(), "eval.baselines: ") for name in options["baselines"]]
     asked += [(name, peer_names(), "eval.peers: ") for name in options["peers"]]
     for name, known, option in asked:
         if name not in known:
