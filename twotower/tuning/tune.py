@@ -72,7 +72,7 @@ def tune(
         minutes: nothing new is begun when the trials took so long, but one trial there is; None: no limit.
         seed: of what is tried.
         block: queries asked at once.
-        say: told about every trial.
+        say: gets a line for every trial.
         start: options that are tried first when not all combinations are, e.g. the usual ones.
         prune: stop trials that fall behind the median, where the model tells how its epochs go.
         study_file: keeps the trials; a search that was killed goes on from there.
@@ -107,7 +107,7 @@ def tune(
             trial = _try(build, attempt, blind, metric, block)
             study.tell(attempt, trial)
             if say:
-                say(_told(trial, f"{len(done) + 1}/{_planned(search, max_trials)}", metric))
+                say(_line(trial, f"{len(done) + 1}/{_planned(search, max_trials)}", metric))
         return tuned(study.trials()[:max_trials], search, metric)
 
 
@@ -151,14 +151,14 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, block: int) 
         kind = "" if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: "
         text = " ".join(f"{kind}{error}".split())
         return Trial(attempt.options, math.nan, time.perf_counter() - started, text)
-    found: Options = getattr(model, "found_options", dict)()
-    return Trial(attempt.options, score, time.perf_counter() - started, found=found)
+    watched: Options = getattr(model, "found_options", dict)()
+    return Trial(attempt.options, score, time.perf_counter() - started, found=watched)
 
 
 def _planned(search: Search, max_trials: int) -> int:
     return min(max_trials, grid_size(search) or max_trials)
 
 
-def _told(trial: Trial, number: str, metric: str) -> str:
+def _line(trial: Trial, number: str, metric: str) -> str:
     outcome = trial.error or f"{metric} {trial.score:.4f}"
     return f"trial {number} {trial.options}: {outcome} on validation, {trial.seconds:.1f} s"
