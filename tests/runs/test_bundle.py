@@ -165,7 +165,7 @@ def test_no_run_yet_says_what_to_type(runs):
 
 def test_unknown_run_names_the_nearest(runs, published):
     publish(runs, "second", writer(2), FACTS)
-    with pytest.raises(BundleError, match=r"no run 'frist' in .*; nearest: first"):
+    with pytest.raises(BundleError, match=r"no run 'frist' in .*; did you mean first"):
         Bundle.open("frist", runs)
 
 

@@ -16,6 +16,7 @@ from twotower.evaluation.evaluation import Evaluation
 from twotower.evaluation.ratio import Ratio
 from twotower.metrics.metric import Metric
 from twotower.storage.atomic import fresh, put_in_place, standing, sync_tree
+from twotower.text import one_line
 
 FACTS, PER_USER = "cell.json", "per_user.npz"
 FORMAT = 1
@@ -107,7 +108,7 @@ class BenchmarkRun:
             figures = {name: _stage(name, of_stage, per_user) for name, of_stage in stages.items()}
             return cls(**{**facts, "trials": tuple(facts["trials"])}, stages=figures)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = one_line(f"{type(error).__name__}: {error}")
             raise BadInput(f"{directory} cannot be read ({reason}); remove it, and the run is done again") from error
 
 

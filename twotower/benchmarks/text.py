@@ -90,7 +90,7 @@ def terminal(tables: Sequence[BenchmarkTable], *, colour: bool) -> str:
     """All tables for a terminal; what is weaker stands in red where colours are shown."""
     parts = []
     for table in tables:
-        lines = [subject_line(table), "", aligned(cells_of(table))]
+        lines = [subject_line(table), "", aligned(cells_of(table), ruled=True)]
         for heading, notes in (("errors", error_lines(table)), ("peers", _coloured(table, colour))):
             lines += ["", f"{heading}:", *(f"  {line}" for line in notes)] if notes else []
         parts.append("\n".join(lines))

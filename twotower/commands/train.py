@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twotower.commands.console import run_command
 from twotower.config.compose import conf_dir, group_files, opened, plain
 from twotower.config.models import (
     ListedModel,
+    chosen,
     listed_model,
     model_names,
     options_text,
     refuse_unused,
-    settings_of_run,
 )
 from twotower.errors import BundleError, TwoTowerError
 from twotower.runs.bundle import Bundle
@@ -39,6 +39,8 @@ typed again.
   data=NAME          one of {data}
   model=NAME         two_tower (towers and RankNet), or one of
                      {model}
+  retriever=NAME ranker=NAME
+                     two models as one run instead of model=: the first finds candidates, the second ranks them
   protocol=NAME      how the events are cut, if not by the data set's own split: one of
                      {protocol}
   run=NAME           name of the run; default: the data set's
@@ -74,22 +76,23 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     from twotower.runs.prepared import load_prepared
     from twotower.training.context import FitContext
 
-    listed, started = ListedModel.of(plain(config)), perf_counter()
-    settings = settings_of_run(plain(config), listed)
+    settings, model, listed = chosen(plain(config))
+    started = perf_counter()
     context = FitContext(
         progress=settings["progress"], workers=workers, device=settings["device"], threads=settings["threads"]
     )
     with context.together.leader_first():  # it may download
         dataset = load_prepared(settings["data"], Path(settings["prepared"]))
-    split, model = make_split(settings, dataset), listed.make()
-    inputs = _inputs(split, settings, listed)
+    split = make_split(settings, dataset)
+    inputs = _inputs(split, settings, listed) if len(listed) == 1 else {}
     with context.together.leader_first():
         work = workspace(settings["runs_dir"], settings["run"])
         if context.leads:
             print(_facts(dataset, split) + _how(context.together.size, bool(inputs)), flush=True)
             _resumable(work, settings)
     trained = perf_counter()
-    model = model.fit_for_test(split, replace(context, workspace=work), **inputs)
+    context = replace(context, workspace=work)
+    model = cast(Any, model).fit(split, context, **inputs) if inputs else model.fit_for_test(split, context)
     seconds = perf_counter() - trained
     if not context.leads:
         return None
@@ -110,11 +113,11 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     return bundle
 
 
-def _inputs(split: "Split", settings: dict[str, Any], listed: ListedModel) -> dict[str, Any]:
+def _inputs(split: "Split", settings: dict[str, Any], listed: Sequence[ListedModel]) -> dict[str, Any]:
     """What `prepare` left for a model that reads encoded inputs, if it left some for these settings."""
     from twotower.runs.prepared import load_inputs
 
-    if not {"features", "towers"} <= set(listed.parts):
+    if not {"features", "towers"} <= set(listed[0].parts):
         return {}
     inputs = load_inputs(split, settings, Path(settings["prepared"]))
     return {} if inputs is None else {"prepared": inputs}
@@ -175,10 +178,10 @@ def _outcome(model: "Model", seconds: float) -> str:
         return f"fitted {model!r} in {seconds:.1f} s"
     first = fits[0]
     rate = first.examples / max(first.seconds, 1e-9)
-    return (
-        f"trained {first.epoch} epochs in {seconds:.0f} s ({rate:,.0f} events/s); "
-        f"best validation MAP@10 {first.best:.4f} at epoch {first.best_epoch + 1}"
-    )
+    trained = f"trained {first.epoch} epochs in {seconds:.0f} s ({rate:,.0f} events/s)"
+    if first.best is None:
+        return trained
+    return f"{trained}; best validation {str(first.metric).upper()} {first.best:.4f} at epoch {first.best_epoch + 1}"
 
 
 def _next_step(model: "Model", run: str) -> str:
@@ -221,7 +224,7 @@ def _with_hydra(arguments: list[str], workers: "Workers") -> None:
         if failures and workers.size > 1:
             return  # the others may stand elsewhere in the run that failed; they end when this process does
         try:
-            refuse_unused(arguments, ListedModel.of(plain(config)))
+            refuse_unused(arguments, *chosen(plain(config))[2])
             train(config, workers)
         except TwoTowerError as error:  # Hydra would print a traceback
             failures.append(error)

@@ -14,6 +14,7 @@ from twotower.config.models import ListedModel, model_names, refuse_unused
 from twotower.errors import BadConfig
 from twotower.evaluation.families import OURS, PEER
 from twotower.metrics.metric import Metric
+from twotower.text import aligned
 
 if TYPE_CHECKING:
     from twotower.evaluation.search_result import SearchResult
@@ -98,11 +99,7 @@ def trial_table(found: "SearchResult") -> str:
         score = f"{trial.score:.4f}" if trial.error is None else "–"
         values = [str(trial.options[name]) for name in names]
         rows.append([str(at + 1), *values, score, f"{trial.seconds:.1f}", trial.error or ""])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
-        for row in rows
-    )
+    return aligned(rows, left=(len(rows[0]) - 1,))
 
 
 def in_words(options: Mapping[str, Any]) -> str:

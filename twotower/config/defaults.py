@@ -29,7 +29,7 @@ def with_defaults(config: Mapping[str, Any], where: str, *, leave_out: Sequence[
     for name in config:
         if name not in defaults and name != "_target_":
             kind = str(config["_target_"]).rpartition(".")[2]
-            raise BadConfig(f"{where}.{name}: {kind} has no such option{near(name, list(defaults))}")
+            raise BadConfig(f"{where}.{name}: {kind} has no such option; {near(name, defaults)}")
     return {"_target_": config["_target_"], **defaults, **{k: v for k, v in config.items() if k != "_target_"}}
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,7 @@ class ListedModel:
         """
         for place in search:
             self._place(place)
-        return ListedModel(self.name, self.model, search, self.family, self.counterpart, self.parts, self.taken_as)
+        return replace(self, search=search)
 
     def _place(self, place: str) -> tuple[str, str]:
         """Group and option that a place such as `train.lr` or `alpha` means."""
@@ -124,7 +124,7 @@ class ListedModel:
         if option not in options or option.startswith("_"):
             known = [name for name in self.model if not name.startswith("_")]
             known += [f"{part}.{name}" for part, names in self.parts.items() for name in names if name[0] != "_"]
-            raise BadConfig(f"model {self.name!r} has no option {place!r}{near(place, known)}")
+            raise BadConfig(f"model {self.name!r} has no option {place!r}; {near(place, known)}")
         return group or GROUP, option
 
     def _at(self, place: str) -> Any:
@@ -158,8 +158,7 @@ def listed_model(name: str, *, asked_by: str = "model=", words: Sequence[str] = 
     Raises:
         BadConfig: there is none.
     """
-    if name not in model_names():
-        raise BadConfig(f"{asked_by}{name!r} is unknown; there are {', '.join(model_names())}")
+    _file(name, asked_by)
     return ListedModel.of(plain(compose([f"{GROUP}={name}", *words], "train")))
 
 
@@ -180,17 +179,49 @@ def settings_of_run(settings: Mapping[str, Any], listed: ListedModel) -> dict[st
     return {**kept, GROUP: dict(listed.model), **{name: dict(part) for name, part in listed.parts.items()}}
 
 
-def refuse_unused(words: Sequence[str], listed: ListedModel) -> None:
-    """Refuses words for groups that the model is not made of, which would change nothing.
+def chosen(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[ListedModel, ...]]":
+    """What composed settings of a training mean.
+
+    Returns:
+        The settings that the run is trained with, its unfitted model, and the one or two listed models that it is of.
 
     Raises:
-        BadConfig: it names the word and what the model has instead.
+        BadConfig: an unknown name or option, or only one of `retriever` and `ranker`.
     """
+    names = (settings.get("retriever"), settings.get("ranker"))
+    if names == (None, None):
+        listed = ListedModel.of(settings)
+        return settings_of_run(settings, listed), listed.make(), (listed,)
+    if None in names:
+        raise BadConfig(f"retriever={names[0]} ranker={names[1]}: name both, or one model as model=NAME")
+    first = _stage(str(names[0]), "retriever=", settings)
+    second = _stage(str(names[1]), "ranker=", settings)
+    target = "twotower.models.two_stage.TwoStage"
+    model: Model = locate(target)(first=first.make(), second=second.make())
+    parts = ListedModel(f"{first.name} → {second.name}", {"_target_": target}, parts={**first.parts, **second.parts})
+    run = {**settings_of_run(settings, parts), "model_name": parts.name, "family": OURS}
+    return {**run, "retriever": first.fixed, "ranker": second.fixed}, model, (first, second)
+
+
+def _stage(name: str, asked_by: str, settings: Mapping[str, Any]) -> ListedModel:
+    """A listed model with its usual options; its parts, if it has any, are those of the settings."""
+    return ListedModel.of({**settings, "counterpart": None, "groups": None, **_facts(_file(name, asked_by))})
+
+
+def refuse_unused(words: Sequence[str], *listed: ListedModel) -> None:
+    """Refuses words for groups that no model here is made of, which would change nothing.
+
+    Raises:
+        BadConfig: it names the word and what the models have instead.
+    """
+    names = " and ".join(one.name for one in listed)
+    parts = {part for one in listed for part in one.parts}
     for word in words:
         group = word.partition("=")[0].lstrip("+~").partition(".")[0]
-        if group in PARTS and group not in listed.parts:
-            own = [f"model.{name}" for name in listed.model if not name.startswith("_")]
-            raise BadConfig(f"{word!r} says nothing to model={listed.name}; its options are {', '.join(own) or 'none'}")
+        if (group in PARTS and group not in parts) or (group == GROUP and len(listed) > 1):
+            own = [f"model.{name}" for one in listed for name in one.model if not name.startswith("_")]
+            instead = f"its options are {', '.join(own) or 'none'}" if len(listed) == 1 else "it is for one model alone"
+            raise BadConfig(f"{word!r} says nothing to model={names}; {instead}")
 
 
 def options_text(listed: ListedModel) -> str:
@@ -207,6 +238,14 @@ def options_text(listed: ListedModel) -> str:
 
 def _typed(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value).replace("'", "")
+
+
+def _file(name: str, asked_by: str) -> Path:
+    """The file of a model, which messages call after the option that names it."""
+    files = {file.stem: file for file in group_files(GROUP)}
+    if name not in files:
+        raise BadConfig(f"{asked_by}{name!r} is unknown; there are {', '.join(files)}")
+    return files[name]
 
 
 def _facts(file: Path) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def facts_of(name: str) -> MetricFacts:
         BadConfig: there is none of this name.
     """
     if name not in METRIC_FACTS:
-        raise BadConfig(f"metric {name!r} is unknown{near(name, list(METRIC_FACTS), n=3)}")
+        raise BadConfig(f"metric {name!r} is unknown; {near(name, METRIC_FACTS)}")
     return METRIC_FACTS[name]
 
 

@@ -1,5 +1,6 @@
 """`Model`: what can be fitted, tuned, saved, published and asked for lists; `ScoringModel` scores whole catalogues."""
 
+import importlib
 import inspect
 import json
 from abc import ABC, abstractmethod
@@ -22,6 +23,8 @@ BLOCK_CELLS = 4_000_000
 
 BLOCK_QUERIES = 4096
 """Queries at once for models that never hold scores of the whole catalogue for each."""
+LONGEST_REPR = 120
+"""Characters of options in a `repr`."""
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
 
@@ -112,9 +115,13 @@ class Model(ABC):
         self._save_facts(directory)
 
     def _save_facts(self, directory: Path) -> None:
-        kind = type(self)
-        facts = {"class": f"{kind.__module__}.{kind.__qualname__}", "n_items": self.n_items, "options": self.options()}
+        facts = {"class": self.path(), "n_items": self.n_items, "options": self.options()}
         (directory / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+
+    @classmethod
+    def path(cls) -> str:
+        """The import path of the class, by which a saved model names it."""
+        return f"{cls.__module__}.{cls.__qualname__}"
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -144,8 +151,12 @@ class Model(ABC):
     def __repr__(self) -> str:
         """Class, the options that are not the defaults, and what was learnt: a line of a notebook."""
         changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self.options(), type(self)().options()))
-        learnt = f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
-        return f"<{type(self).__name__}({changed}), {learnt}>"
+        if len(changed) > LONGEST_REPR:
+            changed = changed[:LONGEST_REPR].rpartition(", ")[0] + ", …"
+        return f"<{type(self).__name__}({changed}), {self._learnt()}>"
+
+    def _learnt(self) -> str:
+        return f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
 
     def _check(self, queries: Queries) -> None:
         """Refuses queries that this model cannot read; every `score` begins with it."""
@@ -232,3 +243,20 @@ def refuse_foreign_items(items: Ragged, n_items: int, what: str) -> None:
             f"{what} of query {items.row_ids()[first]} names item {items.values[first]}, but the model knows items "
             f"0..{n_items - 1}; give NO_ITEM (-1) for an unknown item, or fit again on the grown catalogue"
         )
+
+
+def load_model(directory: Path) -> Model:
+    """The model that `save` wrote, of the class that the directory names, which must be one of twotower's.
+
+    Raises:
+        BundleError: the directory names something else.
+    """
+    name = str(model_facts(directory)["class"])
+    module, _, attribute = name.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), attribute, None) if module.startswith("twotower.") else None
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, Model)):
+        raise BundleError(f"{directory} names {name!r} as its model, which is no model of twotower; fit it again")
+    return kind.load(directory)

@@ -1,6 +1,7 @@
 """`VectorModel`: the contract of models whose score is a product of a query's and an item's vector."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ class VectorModel(ScoringModel):
     """
 
     has_vectors = True
+    has_biases: ClassVar[bool] = False
+    """Whether the item vectors end with the items' biases."""
 
     _item_vectors: Floats
     """float32, a bias last. Shape [N, D] or [N, D + 1]."""
@@ -32,6 +35,12 @@ class VectorModel(ScoringModel):
         """What an index holds: item vectors, the bias last where there is one. Shape [N, D] or [N, D + 1]."""
         self._check_fitted()
         return self._item_vectors
+
+    @property
+    def likeness(self) -> Floats:
+        """Item vectors whose cosine says how alike items are: without the bias. Shape [N, D]."""
+        vectors = self.item_vectors
+        return vectors[:, :-1] if self.has_biases else vectors
 
     def user_vectors(self, queries: Queries) -> Floats:
         """What an index is asked with: query vectors, as long as the items'. Shape [B, D] or [B, D + 1]."""

@@ -1,7 +1,6 @@
 """Where and how tensors are computed: device, threads, autocast."""
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 import torch.utils.deterministic
 
+from twotower.cores import thread_limit, usable_cores
 from twotower.errors import BadConfig
 
 
@@ -34,8 +34,8 @@ def set_threads(threads: int | None) -> int:
         if threads < 1:
             raise BadConfig(f"threads={threads} must be at least 1, or null for one per core")
         torch.set_num_threads(threads)
-    elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    elif thread_limit() is None:
+        torch.set_num_threads(usable_cores())
     return torch.get_num_threads()
 
 

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from twotower.ann.measuring.pareto import NEAR, IndexSearch, Setting, frontier, lost_recall, milliseconds
+from twotower.ann.measuring.pareto import NEAR, IndexSearch, Setting, lost_recall, milliseconds, pareto_front
 from twotower.reports.static_figures import COLOURS, MARKERS
 from twotower.types import Array
 
@@ -109,7 +109,7 @@ def _prepare(axes: Axes, tuned: IndexSearch, cost: Cost, label: str) -> None:
 
 def _unbeaten(axes: Axes, tuned: IndexSearch, cost: Cost) -> Iterator[_Label]:
     """All settings as dots, those that no other one beats joined by a line and named."""
-    best = frontier(tuned.settings, (cost, lost_recall))
+    best = pareto_front(tuned.settings, (cost, lost_recall))
     _dots(axes, [s for s in tuned.settings if s not in best], cost, _GREY)
     axes.plot([cost(s) for s in best], [s.least for s in best], color=_INK, linewidth=1.2, zorder=2)
     for setting in best:
@@ -125,7 +125,7 @@ def _backends(axes: Axes, tuned: IndexSearch, cost: Cost) -> Iterator[_Label]:
     for backend in tuned.backends:
         colour, marker = _look(tuned, backend)
         own = [s for s in tuned.settings if s.backend == backend]
-        best = frontier(own, (cost, lost_recall))
+        best = pareto_front(own, (cost, lost_recall))
         _dots(axes, own, cost, colour)
         axes.plot(
             [cost(s) for s in best], [s.least for s in best], color=colour, marker=marker, markersize=5, linewidth=1.5

@@ -1,6 +1,5 @@
 """`Bundle`: one run directory, published whole or not at all, and checked before anything in it is opened."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,11 @@ import numpy as np
 from twotower.ann.base import IndexBase
 from twotower.config.compose import locate
 from twotower.errors import BundleError, IndexMismatch
-from twotower.models.base import model_facts
+from twotower.models.base import load_model, model_facts
 from twotower.runs.serving_files import ServingFiles
 from twotower.storage import atomic
 from twotower.storage.manifest import MANIFEST, read_manifest, verify
+from twotower.text import near
 from twotower.types import Floats, Queries
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ class HasVectors(Protocol):
     @property
     def item_vectors(self) -> Floats:
         """Shape [N, D]."""
+        ...
+
+    @property
+    def likeness(self) -> Floats:
+        """Item vectors whose cosine says how alike items are. Shape [N, D]."""
         ...
 
     def user_vectors(self, queries: Queries) -> Floats:
@@ -174,20 +179,6 @@ class Bundle:
         return IndexMismatch(f"the index of run {self.name!r} has {what} {value} but {but}; run `make build-index`")
 
 
-def load_model(directory: Path) -> "Model":
-    """The model that `save_model` wrote, of the class that the directory names.
-
-    Raises:
-        BundleError: the directory names something else than a model of twotower.
-    """
-    from twotower.models.base import Model
-
-    kind = locate(model_facts(directory)["class"])
-    if not (isinstance(kind, type) and issubclass(kind, Model)):
-        raise BundleError(f"{directory} names {kind.__qualname__} as its model, which is none; train again")
-    return kind.load(directory)
-
-
 def runs_in(runs_dir: str | Path) -> list[str]:
     """Names of the complete runs of a folder, newest first."""
     found = [m for m in Path(runs_dir).glob(f"*/{MANIFEST}") if m.parent.name != LATEST]
@@ -211,8 +202,7 @@ def _find(run: str | Path, runs_dir: Path) -> Path:
         raise BundleError(f"no run in {path.parent}/: type `python -m twotower.train` first")
     if name == LATEST:
         raise BundleError(f"{path} does not lead to a run; name one of {', '.join(known[:5])} with --run")
-    near = difflib.get_close_matches(path.name, known, n=3, cutoff=0.0)
-    raise BundleError(f"no run {path.name!r} in {path.parent}/; nearest: {', '.join(near)}")
+    raise BundleError(f"no run {path.name!r} in {path.parent}/; {near(path.name, known)}")
 
 
 def training_folder(runs_dir: Path, name: str) -> Path:

@@ -39,6 +39,9 @@ class StageNames:
     def of(cls, served: ServedRun, bundle: Bundle) -> "StageNames":
         """Those of the two-tower system, or of any other model after its name in `conf/model`."""
         model = str(bundle.config().get("model_name", "model"))
+        first, arrow, _ = model.partition(" → ")
+        if arrow:
+            return cls(f"{first} (this run)", model)
         if model == "two_tower":
             return cls("towers", "towers + RankNet")
         return cls(f"{model} (this run)", f"{model} + second stage" if served.ranker else None)

@@ -14,6 +14,7 @@ from twotower.config.compose import instantiate, plain
 from twotower.errors import BadConfig, BundleError
 from twotower.runs.bundle import LATEST, Bundle, HasVectors
 from twotower.runs.publishing import publish_index
+from twotower.text import one_line
 from twotower.types import Floats
 
 
@@ -135,7 +136,7 @@ def options_in(path: Path) -> Mapping[str, Any]:
     try:
         found = plain(OmegaConf.load(path))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise BadConfig(f"index_file {path} cannot be read: {' '.join(str(error).split())}") from error
+        raise BadConfig(f"index_file {path} cannot be read: {one_line(error)}") from error
     if not isinstance(found, Mapping) or "_target_" not in found:
         raise BadConfig(f"index_file {path} must hold _target_ and options, as the files of conf/index/ do")
     return found

@@ -118,7 +118,8 @@ def save_model(model: "Model", directory: Path) -> None:
 
 def towers_digest(directory: Path) -> str:
     """One digest for the files that an index depends on: what was learnt and the item vectors."""
-    digests = [atomic.sha256_of(directory / file) for file in _LEARNT if (directory / file).is_file()]
+    files = [directory / folder / name for folder in ("", "first", "second") for name in _LEARNT]
+    digests = [atomic.sha256_of(file) for file in files if file.is_file()]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -13,15 +13,17 @@ from twotower.config.compose import instantiate
 from twotower.errors import BadConfig, BundleError
 from twotower.models.base import Model
 from twotower.protocols import Ranker
+from twotower.runs.answer import Answer, Explanation, Reason, Recommended
 from twotower.runs.bundle import LATEST, Bundle, HasVectors
 from twotower.runs.serving_files import ServingFiles
 from twotower.stages.filters import lifetime_masks, rule_masks
 from twotower.stages.list_retriever import ListRetriever
 from twotower.stages.pair_ranker import PairRanker
-from twotower.stages.recommender import FirstStage, How, Trace, TwoStageRecommender
+from twotower.stages.recommender import FirstStage, Trace, TwoStageRecommender
 from twotower.stages.retriever import Retriever
+from twotower.stages.similar import because, similar_items
 from twotower.stages.strategies import checked_strategy, retriever_for
-from twotower.types import NO_ITEM, UNKNOWN_USER, Ids, Queries, Ragged, TopK
+from twotower.types import NO_ITEM, UNKNOWN_USER, Floats, Ids, Queries, Ragged, TopK
 
 SHOWN_FEATURES = 4
 
@@ -64,66 +66,6 @@ class ServeOptions:
                 raise BadConfig(f"{name} must be at least 1, got {value}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """An item of the history that speaks for a recommended one."""
-
-    item: Any
-    title: str | None
-    cosine: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recommended:
-    """One place of a list.
-
-    Attributes:
-        item: external id.
-        title: what people call it, if the catalogue says.
-        features: its first few catalogue values.
-        retrieval_score: first stage.
-        rank_score: second stage. Both are the number of events when nothing is known of the user.
-        because: items of the history that speak for it; filled when an explanation was asked for.
-    """
-
-    item: Any
-    title: str | None
-    features: dict[str, Any]
-    retrieval_score: float
-    rank_score: float
-    because: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What the stages did: items retrieved, removed rule by rule, left to be ranked."""
-
-    retrieved: int
-    removed: dict[str, int]
-    ranked: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A list for one user.
-
-    Attributes:
-        run: name of the run.
-        user: external id as asked, or None.
-        how: the way the query was answered.
-        items: the list, best first.
-        explanation: filled when asked for.
-        gold: external ids of the list that RankNet would make of the whole catalogue; filled when asked for.
-    """
-
-    run: str
-    user: Any
-    how: How
-    items: tuple[Recommended, ...]
-    explanation: Explanation | None = None
-    gold: tuple[Any, ...] | None = None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedRun:
     """A bundle with everything loaded; answers change nothing, so one object serves all threads.
@@ -137,6 +79,7 @@ class ServedRun:
         direct: first stage that asks the index with the user's vector, whatever the strategy of `options`; of a model
             without vectors its own lists.
         ranker: second stage, if there is one.
+        likeness: vectors whose cosine says how alike items are; None if the model has no vectors. Shape [N, D].
     """
 
     name: str
@@ -146,6 +89,7 @@ class ServedRun:
     has_index: bool
     direct: FirstStage
     ranker: Ranker | None = None
+    likeness: Floats | None = None
 
     @classmethod
     def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs", *, ranker: str | Path | None = None) -> Self:
@@ -170,7 +114,8 @@ class ServedRun:
         if bundle.replaced():
             return cls.open(run, runs_dir, ranker=ranker)
         name = bundle.name if ranker is None else f"{bundle.name} + {Bundle.open(ranker, runs_dir).name}"
-        return cls(name, files, _stages(files, direct, second, options), options, index is not None, direct, second)
+        stages = _stages(files, direct, second, options)
+        return cls(name, files, stages, options, index is not None, direct, second, _likeness(model))
 
     def under(self, **changes: Any) -> Self:
         """The same run with other `ServeOptions`.
@@ -222,9 +167,31 @@ class ServedRun:
             None if best is None else tuple(self._id(item) for item in best if item != NO_ITEM),
         )
 
+    def similar(self, item: Any, k: int = 10) -> tuple[Reason, ...]:
+        """The items most like one item, by the cosine of their vectors, under the rules of `options`.
+
+        Args:
+            item: external id.
+            k: wanted items.
+
+        Raises:
+            UnknownId: the item is not in the catalogue.
+            BadInput: k < 1.
+            BadConfig: the run's model has no item vectors.
+        """
+        if self.likeness is None:
+            raise BadConfig(
+                f"run {self.name!r}: its model has no item vectors that could be compared; "
+                "similar is for models with vectors, such as two_tower, als or mf_warp"
+            )
+        row = self.files.item_ids.to_internal([item])
+        top = similar_items(self.likeness, row, k, self.recommender.allowed)
+        pairs = zip(top.items[0].tolist(), top.scores[0].tolist(), strict=True)
+        return tuple(Reason(self._id(i), self.title_of(i), cosine) for i, cosine in pairs if i != NO_ITEM)
+
     def _place(self, trace: Trace, place: int, past: Ids) -> Recommended:
         item = int(trace.top.items[0, place])
-        reasons = self.recommender.because(item, past) if len(past) and self.direct.vectors is not None else []
+        reasons = [] if self.likeness is None or not len(past) else because(self.likeness, item, past)
         shown = self.files.catalogue.describe(item)
         title = str(shown.pop(self.files.title or "", "")) or None
         return Recommended(
@@ -257,6 +224,10 @@ def _first_stage(bundle: Bundle, model: Model, index: IndexBase | None) -> First
     vectors = bundle.item_vectors()
     encoder = cast(HasVectors, model)
     return Retriever(encoder, index or ExactIndex(metric="inner_product").build(vectors), vectors)
+
+
+def _likeness(model: Model) -> Floats | None:
+    return cast(HasVectors, model).likeness if model.has_vectors else None
 
 
 def _other_ranker(bundle: Bundle, other: Bundle) -> Ranker:

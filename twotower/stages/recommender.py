@@ -6,7 +6,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from twotower.ann.vectors import unit
 from twotower.errors import BadConfig, BadInput
 from twotower.protocols import Ranker
 from twotower.stages.filters import all_of
@@ -79,14 +78,6 @@ class Trace:
     top: TopK
 
 
-@dataclass(frozen=True, slots=True)
-class Because:
-    """An item of the history that speaks for a recommended one, by the cosine of their vectors."""
-
-    item: int
-    cosine: float
-
-
 class TwoStageRecommender:
     """A `Recommender` of two stages: a retriever over the whole catalogue, a ranker over its candidates.
 
@@ -144,19 +135,6 @@ class TwoStageRecommender:
         ranked = self._rank(queries, candidates)
         retrieved, removed = self._before_filters(queries, k) if unfiltered else (None, {})
         return Trace(ways(queries), retrieved, removed, candidates, ranked, ranked.head(k))
-
-    def because(self, item: int, history: Ids, n: int = 3) -> list[Because]:
-        """The n items of a history whose vectors are most like an item's, best first, each once.
-
-        Raises:
-            BadConfig: the retriever was made without item vectors.
-        """
-        if self.retriever.vectors is None:
-            raise BadConfig("because: give the Retriever the item vectors")
-        past = np.unique(history)
-        likeness = unit(self.retriever.vectors[past]) @ unit(self.retriever.vectors[item])
-        order = np.argsort(-likeness, kind="stable")[:n]
-        return [Because(int(past[i]), float(likeness[i])) for i in order]
 
     def gold_standard(self, queries: Queries, k: int) -> TopK:
         """The ranker over every allowed item, in blocks: what the lists would be if retrieval lost nothing.

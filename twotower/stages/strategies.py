@@ -1,6 +1,5 @@
 """The reference's three ways to find candidates, as a `Retriever` each: direct, pseudo, cluster."""
 
-import difflib
 from typing import Protocol, runtime_checkable
 
 from twotower.ann.cells import Cells
@@ -10,6 +9,7 @@ from twotower.stages.cluster_retriever import CellScorer, ClusterRetriever, comp
 from twotower.stages.pseudo_encoder import PseudoEncoder
 from twotower.stages.recommender import FirstStage
 from twotower.stages.retriever import Retriever
+from twotower.text import near
 
 STRATEGIES = ("direct", "pseudo", "cluster")
 """Ask with the user's vector; with the mean of the history's items; let RankNet choose cells of the index."""
@@ -32,9 +32,7 @@ def checked_strategy(name: str) -> str:
     """
     if name in STRATEGIES:
         return name
-    near = difflib.get_close_matches(name, STRATEGIES, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    raise BadConfig(f"strategy {name!r}: choose one of {', '.join(STRATEGIES)}{meant}")
+    raise BadConfig(f"strategy {name!r} is unknown; {near(name, STRATEGIES)}")
 
 
 def retriever_for(

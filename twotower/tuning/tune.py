@@ -13,6 +13,7 @@ from twotower.evaluation.measurable import refuse_unmeasurable
 from twotower.evaluation.search_result import Options, Say, SearchResult, Trial
 from twotower.metrics.metric import Metric
 from twotower.protocols import PairPredictor, Recommender
+from twotower.text import one_line
 from twotower.training.context import QUIET, FitContext
 from twotower.tuning.blind_split import BlindSplit, blind_final, blind_watched
 from twotower.tuning.search_space import Search, at_border, grid_size, parse
@@ -149,7 +150,7 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, block: int) 
         return Trial(attempt.options, math.nan, time.perf_counter() - started, str(pruned), pruned=True)
     except Exception as error:  # a setting may run out of memory, diverge, be refused: the others go on
         kind = "" if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: "
-        text = " ".join(f"{kind}{error}".split())
+        text = one_line(f"{kind}{error}")
         return Trial(attempt.options, math.nan, time.perf_counter() - started, text)
     watched: Options = getattr(model, "found_options", dict)()
     return Trial(attempt.options, score, time.perf_counter() - started, found=watched)

@@ -9,7 +9,7 @@ from twotower.data.reading.assembly import FeatureRows, lists_of, positions, ref
 from twotower.data.reading.bad_rows import BadRows
 from twotower.data.reading.files import Delimited, read_delimited, read_separated
 from twotower.data.reading.raw_table import RawTable
-from twotower.data.tables import Categories, Column, Kind, MultiCategories, Values
+from twotower.data.tables import Categories, Column, ColumnValues, Kind, MultiCategories
 from twotower.types import Array
 
 GENRES_100K = (
@@ -29,6 +29,9 @@ OCCUPATIONS_1M = (
 EXTRA_NAMES = (
     "item", "name", "year", "certificate", "released", "genres", "directors", "writers", "cast", "plot", "poster",
 )  # fmt: skip
+TAGS_FILE = "tags.csv"
+EXTRA_FILE = "movies_extrainfos.dat"
+"""Not of the publisher; read where somebody has put it beside the others."""
 ABSENT = ("N/A", "NOT RATED", "UNRATED")
 ZIP_DIGITS = 2
 """A US zip code's first two digits name a part of a state; all five would name a handful of users."""
@@ -60,7 +63,7 @@ def items_1m(folder: Path, bad: BadRows) -> FeatureRows:
     table = read_separated(folder / "movies.dat", bad, ("item", "title", "genres"), "::", "latin-1")
     _check_keys(table, "item")
     movies = _movies(table, "item", split_lists(table.text("genres"), "|", NO_GENRE))
-    extra = folder / "movies_extrainfos.dat"
+    extra = folder / EXTRA_FILE
     return movies.join(_extra(extra, movies.ids, bad)) if extra.is_file() else movies
 
 
@@ -98,15 +101,15 @@ def users_1m(folder: Path, bad: BadRows) -> FeatureRows:
 
 def with_tags(movies: FeatureRows, folder: Path, bad: BadRows) -> FeatureRows:
     """Adds from `tags.csv` the words that users attached to a movie, in lower case; weight: users who wrote it."""
-    table = read_delimited(folder / "tags.csv", bad, texts=("userId", "movieId"), others=("tag",))
+    table = read_delimited(folder / TAGS_FILE, bad, texts=("userId", "movieId"), others=("tag",))
     table.check_ids("userId")
     table.check_ids("movieId")
     refuse_unknown(table, "movieId", movies.ids, "movies.csv")
     words = pd.Series(table.text("tag"), dtype=str).str.strip().str.lower()
-    said = pd.DataFrame(
+    taggings = pd.DataFrame(
         {"movie": positions(table, "movieId", movies.ids), "user": table.ids("userId")[0], "tag": words}
     )
-    counts = said[said["tag"] != ""].drop_duplicates().groupby(["movie", "tag"]).size()
+    counts = taggings[taggings["tag"] != ""].drop_duplicates().groupby(["movie", "tag"]).size()
     owner, tag = (counts.index.get_level_values(name).to_numpy() for name in ("movie", "tag"))
     tags = lists_of(owner.astype(np.int64), tag.astype(object), len(movies.ids), counts.to_numpy())
     return FeatureRows(movies.ids, {**movies.columns, Column("tags", Kind.MULTI_CATEGORICAL): tags})
@@ -151,7 +154,7 @@ def _movies(table: RawTable, key: str, genres: MultiCategories) -> FeatureRows:
     )
 
 
-def _person(table: RawTable, occupations: Array) -> dict[Column, Values]:
+def _person(table: RawTable, occupations: Array) -> dict[Column, ColumnValues]:
     areas = [code[:ZIP_DIGITS] for code in table.text("zip")]
     return {
         GENDER: Categories.of(table.text("gender")),

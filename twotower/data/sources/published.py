@@ -55,6 +55,10 @@ class AdjacencyLists:
         self.train, self.test = self.folder / train, self.folder / test
         self.on_leak = _checked(on_leak)
 
+    def files(self) -> tuple[Path, ...]:
+        """The two parts."""
+        return (self.train, self.test)
+
     def load(self) -> Dataset:
         """The data set; events have the kinds "train" and "test".
 
@@ -98,6 +102,10 @@ class RatingPairs:
         self.negatives = None if negatives is None else self.folder / negatives
         self.on_leak = _checked(on_leak)
 
+    def files(self) -> tuple[Path, ...]:
+        """The two parts and the sampled negatives, if there are any."""
+        return (self.train, self.test, *(() if self.negatives is None else (self.negatives,)))
+
     def load(self) -> Dataset:
         """The data set; events have the kinds "train" and "test", ratings as values.
 
@@ -128,6 +136,10 @@ class OrderedPairs:
 
     def __init__(self, *, root: str | Path = "data-cache", path: str) -> None:
         self.path = Path(root) / path
+
+    def files(self) -> tuple[Path, ...]:
+        """The file of pairs."""
+        return (self.path,)
 
     def load(self) -> Dataset:
         """The data set.
@@ -229,13 +241,13 @@ def _without_leaks(train: Array, test: Array, on_leak: OnLeak, *, paths: tuple[P
     if not leaked.any():
         return test
     user, item, line = test[leaked.argmax(), [0, 1, 4]].astype(np.int64).tolist()
-    told = (
+    leak = (
         f"{paths[1]}: line {line}: test pair (user {user}, item {item}) also stands in {paths[0].name} "
         f"({leaked.sum():,} of {len(test):,} test pairs do)"
     )
     if on_leak == "raise":
-        raise LeakError(f"{told}; take the publisher's corrected files, or leave such pairs out with on_leak=drop")
-    log.warning("%s; they are left out of the test", told)
+        raise LeakError(f"{leak}; take the publisher's corrected files, or leave such pairs out with on_leak=drop")
+    log.warning("%s; they are left out of the test", leak)
     return test[~leaked]
 
 

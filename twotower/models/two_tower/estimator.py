@@ -26,10 +26,11 @@ from twotower.models.two_tower.ranker import RankNetRanker
 from twotower.nn.device import keep_freed_memory, pick_device, set_threads
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.training.context import QUIET, FitContext
-from twotower.training.loop import Progress
+from twotower.training.progress import Progress
 from twotower.types import Array, Floats, Queries, TopK
 
 TOWERS, RANKER, VECTORS = "towers.safetensors", "ranker.safetensors", "item_vectors.npy"
+POPULARITY = "popularity.npy"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -71,6 +72,7 @@ class TwoTower(Model):
         self._encoder: TowerEncoder | None = None
         self._fitted_features: TowerFeatures | None = None
         self._stages: TwoStageRecommender | None = None
+        self._popularity: Floats = np.empty(0, np.float32)
 
     def fit(self, split: Split, context: FitContext = QUIET, *, prepared: PreparedInputs | None = None) -> Self:
         """Learns from `split.train`, stops early by `split.validation`, then stands ready for `split.ready_for`.
@@ -86,7 +88,8 @@ class TwoTower(Model):
         set_threads(context.threads)
         keep_freed_memory()
         fitting = Fitting(self.towers, self.features, self.objective, self.training)
-        fitted = fitting.run(split, split.validation, context, prepared=prepared)
+        watched = split.validation if split.watches_validation else None
+        fitted = fitting.run(split, watched, context, prepared=prepared)
         self.progress = [fitted.progress]
         if self.training.refit:
             again = replace(self.training, epochs=fitted.progress.best_epoch + 1, patience=None)
@@ -99,6 +102,7 @@ class TwoTower(Model):
             inputs = prepared.test
         else:
             inputs = fitted.features.serving_inputs(split.dataset, asked.history, asked.at)
+        self._popularity = asked.history.item_counts().astype(np.float32)
         self._stand_ready(fitted.model, inputs, context.device)
         return self
 
@@ -111,6 +115,7 @@ class TwoTower(Model):
             at: seconds since the epoch.
         """
         inputs = self._features().serving_inputs(dataset, history, at)
+        self._popularity = history.item_counts().astype(np.float32)
         self._stand_ready(self.encoder.model, inputs, str(self.encoder.device))
         return self
 
@@ -129,6 +134,11 @@ class TwoTower(Model):
     def item_vectors(self) -> Floats:
         """Unit vectors of the catalogue. Shape [N, D]."""
         return self.encoder.item_vectors
+
+    @property
+    def likeness(self) -> Floats:
+        """Item vectors whose cosine says how alike items are. Shape [N, D]."""
+        return self.item_vectors
 
     def user_vectors(self, queries: Queries) -> Floats:
         """Unit vectors of the queries' users. Shape [B, D]."""
@@ -162,11 +172,11 @@ class TwoTower(Model):
             n_candidates: how many retrieved items RankNet orders.
             rank: use the second stage.
         """
-        return two_stages(self.encoder, n_candidates=n_candidates, rank=rank)
+        return two_stages(self.encoder, self._popularity, n_candidates=n_candidates, rank=rank)
 
     def options(self) -> dict[str, Any]:
         """All options as plain values."""
-        groups = {name: asdict(getattr(self, name)) for name in ("towers", "features", "objective", "training")}
+        groups = {name: _plain(asdict(getattr(self, name))) for name in ("towers", "features", "objective", "training")}
         return {**groups, "n_candidates": self.n_candidates}
 
     def state(self) -> dict[str, Array]:
@@ -187,6 +197,7 @@ class TwoTower(Model):
         save_file({n: t for n, t in state.items() if not n.startswith("rank_net.")}, directory / TOWERS)
         save_file({n: t for n, t in state.items() if n.startswith("rank_net.")}, directory / RANKER)
         np.save(directory / VECTORS, self.item_vectors)
+        np.save(directory / POPULARITY, self._popularity)
         self._features().save(directory / "encoders")
         self.encoder.inputs.save(directory / "encoders")
         self._save_facts(directory)
@@ -201,6 +212,7 @@ class TwoTower(Model):
         networks.load_state_dict(load_file(directory / TOWERS) | load_file(directory / RANKER))
         model._fitted_features = features
         vectors = np.load(directory / VECTORS, allow_pickle=False)
+        model._popularity = np.load(directory / POPULARITY, allow_pickle=False)
         device = pick_device("auto")
         model._stand_ready(networks.to(device), inputs, str(device), vectors)
         return model
@@ -232,6 +244,11 @@ class TwoTower(Model):
             item_vectors=item_vectors,
         )
         self._stages, self.n_items = None, len(inputs.items)
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists for tuples, as JSON has them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 
 def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ published figures; who meets what is left to choice. `statistics` compares the o
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -75,6 +76,10 @@ class Marketplace:
     size: Literal["demo", "small", "quarter", "full"] = "demo"
     seed: int = 0
 
+    def files(self) -> tuple[Path, ...]:
+        """None: size and seed decide everything."""
+        return ()
+
     def load(self) -> Dataset:
         """Simulates the market and returns what is published of it."""
         return self.simulate().dataset
@@ -92,9 +97,9 @@ class Marketplace:
         people = make_people(n_users, demand)
         find_wishes(ads, people, viewers, demand)
         slots = plan_sessions(people, looks, browsing)
-        found = Site(ads, people, versions, viewers).run(slots, browsing)
-        found = redirect_looks(ads, people, viewers, found, browsing)
-        events = event_log(found, ads.lifetimes, looks[:, -1] > 0, telling)
+        seen = Site(ads, people, versions, viewers).run(slots, browsing)
+        seen = redirect_looks(ads, people, viewers, seen, browsing)
+        events = event_log(seen, ads.lifetimes, looks[:, -1] > 0, telling)
         dataset = Dataset(
             f"marketplace-{self.size}",
             events,
