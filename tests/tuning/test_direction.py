@@ -18,6 +18,8 @@ def by_epochs(means):
     class ByEpochs(means):
         """Tells errors that fall epoch by epoch, the lower the more an item is trusted."""
 
+        metric = "rmse"
+
         def fit(self, split, context=QUIET):
             for epoch in range(5):
                 if context.on_epoch is not None:
@@ -55,6 +57,11 @@ def test_a_trial_whose_error_stays_above_the_median_is_stopped(rated, by_epochs)
     found = tune(by_epochs, {"trust": [0.7, 0.8, 0.9, -1.0, 1.0]}, rated, metric="rmse")
     assert [trial.options["trust"] for trial in found.trials if trial.pruned] == [-1.0]
     assert found.trials[3].error == "pruned after 3 epochs at 1.0000, worse than the median of other trials"
+
+
+def test_a_trial_that_watches_a_metric_of_the_other_direction_is_never_stopped(liked, by_epochs):
+    found = tune(by_epochs, {"trust": [0.7, 0.8, 0.9, -1.0, 1.0]}, liked, metric="auc")
+    assert not any(trial.pruned for trial in found.trials)
 
 
 def test_a_study_walks_downhill_where_lower_is_better():

@@ -26,7 +26,7 @@ class Fits(Protocol):
     def fit(self, split: Split, context: FitContext = QUIET) -> Any:
         """Learns from `split.train`; may watch `split.validation`, and tell `context.on_epoch` what it sees.
 
-        The figure of an epoch has the direction of the metric that is tuned by: falling where lower is better.
+        The figure of an epoch is by the model's option `metric` where it has one, else of lists, so higher is better.
         """
         ...
 
@@ -75,7 +75,8 @@ def tune(
         block: queries asked at once.
         say: gets a line for every trial.
         start: options that are tried first when not all combinations are, e.g. the usual ones.
-        prune: stop trials that fall behind the median, where the model tells how its epochs go.
+        prune: stop trials that fall behind the median, where the model tells how its epochs go, by a metric of the
+            same direction.
         study_file: keeps the trials; a search that was killed goes on from there.
         identity: what else the trials depend on; a study file that differs in it is refused.
 
@@ -142,7 +143,7 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, block: int) 
     started = time.perf_counter()
     try:
         model = build(**attempt.options)
-        model.fit(split, FitContext(on_epoch=attempt.report))
+        model.fit(split, FitContext(on_epoch=attempt.report) if _watches_alike(model, metric) else QUIET)
         score = examine(model, split.validation, metrics=(metric,), block=block).mean(metric)
     except LeakError:
         raise
@@ -154,6 +155,12 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, block: int) 
         return Trial(attempt.options, math.nan, time.perf_counter() - started, text)
     watched: Options = getattr(model, "found_options", dict)()
     return Trial(attempt.options, score, time.perf_counter() - started, found=watched)
+
+
+def _watches_alike(model: Fittable, metric: str) -> bool:
+    """Whether the figures of epochs go the way of the metric; others do not say who falls behind."""
+    watched = Metric.parse(getattr(model, "metric", "map@10"))
+    return watched.better == Metric.parse(metric).better
 
 
 def _planned(search: Search, max_trials: int) -> int:
