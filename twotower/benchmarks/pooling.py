@@ -139,12 +139,12 @@ def table_of(
     )  # fmt: skip
 
 
-def pooled_evaluation(found: Mapping[int, Evaluation], metrics: Sequence[str]) -> Evaluation:
+def pooled_evaluation(evaluations: Mapping[int, Evaluation], metrics: Sequence[str]) -> Evaluation:
     """The mean over seeds of every user's value, so that a user counts once however many seeds there were.
 
     Args:
-        found: by seed.
-        metrics: what is kept.
+        evaluations: by seed.
+        metrics: those that stay.
 
     Raises:
         BadConfig: they asked different users, or a metric was not measured.
@@ -152,14 +152,14 @@ def pooled_evaluation(found: Mapping[int, Evaluation], metrics: Sequence[str]) -
     return pooled(
         {
             seed: replace(evaluation, per_user={metric: evaluation.ratio(metric) for metric in metrics})
-            for seed, evaluation in found.items()
+            for seed, evaluation in evaluations.items()
         }
     )
 
 
-def _unchecked(found: Mapping[str, Evaluation], counterparts: Mapping[str, str]) -> dict[str, str]:
+def _unchecked(evaluations: Mapping[str, Evaluation], counterparts: Mapping[str, str]) -> dict[str, str]:
     """Peers that stand beside nothing, and why."""
-    missing = {peer: [name for name in (peer, ours) if name not in found] for peer, ours in counterparts.items()}
+    missing = {peer: [name for name in (peer, ours) if name not in evaluations] for peer, ours in counterparts.items()}
     return {peer: f"{' and '.join(names)} without figures" for peer, names in missing.items() if names}
 
 

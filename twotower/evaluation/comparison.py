@@ -11,7 +11,7 @@ from twotower.evaluation.results import Row
 from twotower.metrics.significance import holm
 
 
-def compare(found: Mapping[str, Evaluation], *, baseline: str | None, draws: Draws) -> tuple[Row, ...]:
+def compare(evaluations: Mapping[str, Evaluation], *, baseline: str | None, draws: Draws) -> tuple[Row, ...]:
     """Means, intervals and paired tests of evaluations over the same users and the same competitors.
 
     A metric that the baseline was not examined by, such as values where it gives lists alone, is not tested.
@@ -19,27 +19,27 @@ def compare(found: Mapping[str, Evaluation], *, baseline: str | None, draws: Dra
     Raises:
         BadConfig: other users, or figures of sampled negatives and of the full catalogue would stand in one table.
     """
-    refuse_mixed({name: evaluation.competitors for name, evaluation in found.items()})
-    refuse_other_users(found)
-    rows = _rows(found, draws)
-    return rows if baseline is None else _corrected(_tested(rows, found, baseline, draws))
+    refuse_mixed({name: evaluation.competitors for name, evaluation in evaluations.items()})
+    refuse_other_users(evaluations)
+    rows = _rows(evaluations, draws)
+    return rows if baseline is None else _corrected(_tested(rows, evaluations, baseline, draws))
 
 
-def _rows(found: Mapping[str, Evaluation], draws: Draws) -> tuple[Row, ...]:
-    ratios = [(model, ratio) for model, evaluation in found.items() for ratio in evaluation.per_user.values()]
+def _rows(evaluations: Mapping[str, Evaluation], draws: Draws) -> tuple[Row, ...]:
+    ratios = [(model, ratio) for model, evaluation in evaluations.items() for ratio in evaluation.per_user.values()]
     low, high = interval_ends(resampled_figures([ratio for _, ratio in ratios], draws), draws.level)
     return tuple(
         Row(model, ratio.metric.name, ratio.metric.k, ratio.mean(), float(low[at]), float(high[at]),
-            sd=spread(found[model], str(ratio.metric)))
+            sd=spread(evaluations[model], str(ratio.metric)))
         for at, (model, ratio) in enumerate(ratios)
     )  # fmt: skip
 
 
-def _tested(rows: Sequence[Row], found: Mapping[str, Evaluation], baseline: str, draws: Draws) -> tuple[Row, ...]:
+def _tested(rows: Sequence[Row], evaluations: Mapping[str, Evaluation], baseline: str, draws: Draws) -> tuple[Row, ...]:
     """Rows with their differences from the baseline's."""
-    base = found[baseline].per_user
+    base = evaluations[baseline].per_user
     measured = [(row.model, row.key) for row in rows if row.key in base]
-    pairs = [(found[model].per_user[metric], base[metric]) for model, metric in measured]
+    pairs = [(evaluations[model].per_user[metric], base[metric]) for model, metric in measured]
     p_values = dict(zip(measured, difference_p_values(pairs, draws).tolist(), strict=True))
     return tuple(
         replace(row, difference=row.mean - base[row.key].mean(), p_value=p_values[row.model, row.key])

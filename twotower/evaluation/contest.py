@@ -104,19 +104,19 @@ def contest(
     metric, started, draws = Metric.parse(primary), time.perf_counter(), Draws(resamples, level, seed)
     refuse_unmeasurable(metric, split.test)
     ks = tuple(sorted({*ks, *([] if metric.k is None else [metric.k])}))
-    made = slicings(split.test, slices, activity_edges)
+    groups = slicings(split.test, slices, activity_edges)
     sliced = _sliced(metric)
-    detail = Detail(made.get(POPULARITY), sliced, item_features(split))
+    detail = Detail(groups.get(POPULARITY), sliced, item_features(split))
     models: list[ModelFacts] = []
-    found: dict[str, Evaluation] = {}
+    evaluations: dict[str, Evaluation] = {}
     before, apart = peak_memory_bytes(), restart_peak()
     for name, contender in contenders.items():
-        facts, found[name] = _examine(name, contender, split, metric, ks, block, detail)
+        facts, evaluations[name] = _examine(name, contender, split, metric, ks, block, detail)
         models.append(facts)
         if say:
-            say(_progress(facts, found[name], primary, f"{len(models)}/{len(contenders)}"))
-    rows = compare(found, baseline=baseline, draws=draws)
-    heroes, others = _sides(models, found, metric)
+            say(_progress(facts, evaluations[name], primary, f"{len(models)}/{len(contenders)}"))
+    rows = compare(evaluations, baseline=baseline, draws=draws)
+    heroes, others = _sides(models, evaluations, metric)
     over_k = [str(at_k) for at_k in metric.over(ks)]
     return Report(
         dataset=dataset_facts(split),
@@ -124,7 +124,7 @@ def contest(
         seed=seed,
         level=level,
         resamples=resamples,
-        ks=ks if any(evaluation.ks for evaluation in found.values()) else (),
+        ks=ks if any(evaluation.ks for evaluation in evaluations.values()) else (),
         primary=primary,
         baseline=baseline,
         models=tuple(models),
@@ -135,11 +135,11 @@ def contest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_seconds=time.perf_counter() - started,
         peak_memory_bytes=max(before, peak_memory_bytes(), *(model.peak_memory_bytes for model in models)),
-        index_costs=index_costs(found, index_uses or {}, primary, draws),
-        slices=slice_rows(found, made, split.test, metrics=sliced, baseline=baseline, draws=draws),
-        gains=relative_gains(found, heroes, others, over_k, draws),
-        peer_checks=peer_checks(found, counterparts or {}, primary, draws),
-        stage_gains=stage_gains(found, builds_on or {}, sliced, draws),
+        index_costs=index_costs(evaluations, index_uses or {}, primary, draws),
+        slices=slice_rows(evaluations, groups, split.test, metrics=sliced, baseline=baseline, draws=draws),
+        gains=relative_gains(evaluations, heroes, others, over_k, draws),
+        peer_checks=peer_checks(evaluations, counterparts or {}, primary, draws),
+        stage_gains=stage_gains(evaluations, builds_on or {}, sliced, draws),
         memory_apart=apart,
     )
 
@@ -151,11 +151,11 @@ def _sliced(primary: Metric) -> tuple[str, ...]:
 
 
 def _sides(
-    models: Sequence[ModelFacts], found: Mapping[str, Evaluation], primary: Metric
+    models: Sequence[ModelFacts], evaluations: Mapping[str, Evaluation], primary: Metric
 ) -> tuple[list[str], list[str]]:
     """Our contenders that answer in service (else the best of all), and all that they stand against."""
     ours = [model.name for model in models if model.family == OURS]
-    best = max(found, key=lambda name: primary.sign * found[name].mean(str(primary)))
+    best = max(evaluations, key=lambda name: primary.sign * evaluations[name].mean(str(primary)))
     return ours or [best], [model.name for model in models if is_foreign(model.family) or model.name in ours]
 
 
@@ -166,13 +166,13 @@ def _examine(
     fitted = _ready(contender, split)
     family = checked_family(fitted.family, name)
     refuse_unable(fitted.model, primary)
-    found = examine(fitted.model, split.test, ks=ks, block=block, detail=detail)
+    evaluation = examine(fitted.model, split.test, ks=ks, block=block, detail=detail)
     if fitted.again:
-        parts = {fitted.seed: found}
+        parts = {fitted.seed: evaluation}
         for seed, make in fitted.again.items():
             parts[seed] = examine(make(), split.test, ks=ks, block=block, detail=detail)
-        found = pooled(parts)
-    if str(primary) not in found.per_user:
+        evaluation = pooled(parts)
+    if str(primary) not in evaluation.per_user:
         raise BadConfig(f"contest: {name} predicts values outside 0 and 1, so it has no {primary}; leave it out")
     tuned = fitted.tuned
     facts = ModelFacts(
@@ -184,14 +184,14 @@ def _examine(
         tune_seconds=tuned.seconds if tuned else 0.0,
         at_border=tuned.at_border if tuned else (),
         fit_seconds=fitted.fit_seconds,
-        evaluate_seconds=found.seconds,
-        users_per_second=found.users_per_second * (1 + len(fitted.again)),
+        evaluate_seconds=evaluation.seconds,
+        users_per_second=evaluation.users_per_second * (1 + len(fitted.again)),
         peak_memory_bytes=peak_memory_bytes(),
-        catalogue={metric: finite(value) for metric, value in found.catalogue.items()},
+        catalogue={metric: finite(value) for metric, value in evaluation.catalogue.items()},
         family=family,
-        seeds=tuple(found.by_seed),
+        seeds=tuple(evaluation.by_seed),
     )
-    return facts, found
+    return facts, evaluation
 
 
 def _ready(contender: Contender, split: Split) -> Entrant:
@@ -200,15 +200,15 @@ def _ready(contender: Contender, split: Split) -> Entrant:
     if isinstance(contender, Examined):
         return Entrant(contender, all_options(contender, {}))
     started = time.perf_counter()
-    made = contender(split)
-    if isinstance(made, Entrant):
-        return made
-    return Entrant(made, all_options(made, {}), fit_seconds=time.perf_counter() - started)
+    model = contender(split)
+    if isinstance(model, Entrant):
+        return model
+    return Entrant(model, all_options(model, {}), fit_seconds=time.perf_counter() - started)
 
 
-def _progress(facts: ModelFacts, found: Evaluation, primary: str, number: str) -> str:
+def _progress(facts: ModelFacts, evaluation: Evaluation, primary: str, number: str) -> str:
     return (
-        f"[{number}] {facts.name}: {primary} {found.mean(primary):.4f} on {found.n_users:,} users; "
+        f"[{number}] {facts.name}: {primary} {evaluation.mean(primary):.4f} on {evaluation.n_users:,} users; "
         f"{len(facts.trials)} trials {facts.tune_seconds:.1f} s, fit {facts.fit_seconds:.1f} s, "
         f"evaluation {facts.evaluate_seconds:.1f} s ({facts.users_per_second:,.0f} users/s)"
     )

@@ -24,7 +24,7 @@ class IndexUse:
 
 
 def index_costs(
-    found: Mapping[str, Evaluation],
+    evaluations: Mapping[str, Evaluation],
     uses: Mapping[str, IndexUse],
     metric: str,
     draws: Draws,
@@ -32,7 +32,7 @@ def index_costs(
     """The cost of the index for every contender that uses one; 0 where the index is exact.
 
     Args:
-        found: evaluations by contender, all over the same users.
+        evaluations: by contender, all over the same users.
         uses: contender to how it uses an index.
         metric: what to compare, e.g. "map@10".
         draws: of intervals and tests.
@@ -42,18 +42,18 @@ def index_costs(
     """
     costs = []
     for model, use in uses.items():
-        _check(found, model, use)
-        mean = found[model].mean(metric)
+        _check(evaluations, model, use)
+        mean = evaluations[model].mean(metric)
         if use.exact is None:
             costs.append(IndexCost(model, use.index, True, metric, mean, mean, 0.0, 0.0, 0.0, None))
             continue
-        it = paired(found, model, use.exact, metric, draws)
+        it = paired(evaluations, model, use.exact, metric, draws)
         figures = (it.mean, it.other_mean, it.difference, it.low, it.high, it.p_value)
         costs.append(IndexCost(model, use.index, False, metric, *figures))
     return tuple(costs)
 
 
-def _check(found: Mapping[str, Evaluation], model: str, use: IndexUse) -> None:
+def _check(evaluations: Mapping[str, Evaluation], model: str, use: IndexUse) -> None:
     for name in (model, use.exact):
-        if name is not None and name not in found:
-            raise BadConfig(f"index_costs: {name!r} must be a contender; there are {', '.join(found)}")
+        if name is not None and name not in evaluations:
+            raise BadConfig(f"index_costs: {name!r} must be a contender; there are {', '.join(evaluations)}")

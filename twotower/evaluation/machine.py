@@ -21,13 +21,13 @@ _SLACK = 64 * 2**20
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Versions of Python, this package and the libraries that are installed."""
-    found = {"python": platform.python_version(), "twotower": twotower.__version__}
+    installed = {"python": platform.python_version(), "twotower": twotower.__version__}
     for library in libraries:
         try:
-            found[library] = version(library)
+            installed[library] = version(library)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def machine() -> dict[str, str | int | float]:
@@ -50,9 +50,9 @@ def peak_memory_bytes() -> int:
     Where the kernel tells it by process (`VmHWM`) that is taken: `getrusage` of Linux also counts what the parent held
     when it started this one, so that a child of a large process never looks small.
     """
-    told = _status_bytes("VmHWM")
-    if told is not None:
-        return told
+    peak = _status_bytes("VmHWM")
+    if peak is not None:
+        return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

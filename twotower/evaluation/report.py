@@ -118,10 +118,12 @@ class Report:
             BadInput: the text is of another format version.
         """
         facts = json.loads(text)
-        found = facts.pop("format", None)
-        if found not in READABLE:
-            raise BadInput(f"this report is of format {found}, this version reads {READABLE}; run the evaluation again")
-        if found == 2:
+        version = facts.pop("format", None)
+        if version not in READABLE:
+            raise BadInput(
+                f"this report is of format {version}, this version reads {READABLE}; run the evaluation again"
+            )
+        if version == 2:
             facts["models"] = [{"family": model.pop("kind"), **model} for model in facts["models"]]
         for name, kind in _LISTS.items():
             facts[name] = tuple(kind(**_with_tuples(kind, part)) for part in facts.get(name, ()))

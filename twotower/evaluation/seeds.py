@@ -37,20 +37,20 @@ def checked_seeds(seeds: Sequence[int]) -> None:
         raise BadConfig(f"eval.seeds: {list(seeds)} must be whole numbers from 0, each once, e.g. [0, 1, 2]")
 
 
-def pooled(found: Mapping[int, Evaluation]) -> Evaluation:
+def pooled(evaluations: Mapping[int, Evaluation]) -> Evaluation:
     """One evaluation of several: per user the mean over the seeds, of catalogue metrics the mean, of times the sum.
 
     A metric that one of the fits lacks, such as the log-loss of predictions that are no probabilities, is left out.
 
     Args:
-        found: evaluations of the same users, by seed; at least one.
+        evaluations: of the same users, by seed; at least one.
 
     Raises:
         BadConfig: they are of different users or competitors.
     """
-    refuse_other_users({f"seed {seed}": part for seed, part in found.items()})
-    refuse_mixed({f"seed {seed}": part.competitors for seed, part in found.items()})
-    parts = list(found.values())
+    refuse_other_users({f"seed {seed}": part for seed, part in evaluations.items()})
+    refuse_mixed({f"seed {seed}": part.competitors for seed, part in evaluations.items()})
+    parts = list(evaluations.values())
     first = parts[0]
     return Evaluation(
         users=first.users,
@@ -60,7 +60,7 @@ def pooled(found: Mapping[int, Evaluation]) -> Evaluation:
         seconds=sum(part.seconds for part in parts),
         competitors=first.competitors,
         sliced={name: _mean_ratios([part.sliced[name] for part in parts]) for name in first.sliced},
-        by_seed={seed: part.means for seed, part in found.items()},
+        by_seed={seed: part.means for seed, part in evaluations.items()},
     )
 
 

@@ -46,8 +46,8 @@ def slicings(holdout: Holdout, kinds: Sequence[str], edges: Sequence[int] = ACTI
         raise BadConfig(f"eval.slices: {unknown[0]!r} is unknown; choose from {', '.join(SLICES)}")
     if ACTIVITY in kinds and (not len(edges) or edges[0] < 1):
         raise BadConfig(f"eval.activity_edges: {list(edges)} must rise from 1 or more, e.g. [1, 10, 30, 100]")
-    made = {ACTIVITY: lambda: by_activity(holdout, edges), POPULARITY: lambda: by_popularity(holdout)}
-    return {kind: made[kind]() for kind in dict.fromkeys(kinds)}
+    makers = {ACTIVITY: lambda: by_activity(holdout, edges), POPULARITY: lambda: by_popularity(holdout)}
+    return {kind: makers[kind]() for kind in dict.fromkeys(kinds)}
 
 
 def by_activity(holdout: Holdout, edges: Sequence[int]) -> Slicing:
@@ -85,8 +85,8 @@ class _Part:
 
 
 def slice_rows(
-    found: Mapping[str, Evaluation],
-    made: Mapping[str, Slicing],
+    evaluations: Mapping[str, Evaluation],
+    groups: Mapping[str, Slicing],
     holdout: Holdout,
     *,
     metrics: Sequence[str],
@@ -96,33 +96,33 @@ def slice_rows(
     """Every metric of every model in every slice that has users, with intervals and tests against the baseline.
 
     Args:
-        found: evaluations by contender, over the same users and with the slices of `made`; all have the metrics.
-        made: what `slicings` gave.
+        evaluations: by contender, over the same users and with the groups of items of `groups`; all have the metrics.
+        groups: what `slicings` gave.
         holdout: what was asked.
         metrics: e.g. ("map@10", "recall@10").
         baseline: whom differences refer to.
         draws: of intervals and tests.
     """
     rows: list[SliceRow] = []
-    for kind, slicing in made.items():
+    for kind, slicing in groups.items():
         for metric in metrics:
-            parts = list(_parts(found, kind, slicing, holdout, metric))
-            family = [row for part in parts for row in _rows(part, list(found), metric, baseline, draws)]
+            parts = list(_parts(evaluations, kind, slicing, holdout, metric))
+            family = [row for part in parts for row in _rows(part, list(evaluations), metric, baseline, draws)]
             rows += _corrected(family)
     return tuple(rows)
 
 
 def _parts(
-    found: Mapping[str, Evaluation], kind: str, slicing: Slicing, holdout: Holdout, metric: str
+    evaluations: Mapping[str, Evaluation], kind: str, slicing: Slicing, holdout: Holdout, metric: str
 ) -> Iterator[_Part]:
     """The slices in which anybody has a target."""
     targets = _targets(kind, slicing, holdout)
     for group, name in enumerate(slicing.names):
         if kind == POPULARITY:
-            ratios = [evaluation.sliced[name][metric] for evaluation in found.values()]
+            ratios = [evaluation.sliced[name][metric] for evaluation in evaluations.values()]
             members = np.ones(len(ratios[0].amount), np.bool_)
         else:
-            ratios = [evaluation.ratio(metric) for evaluation in found.values()]
+            ratios = [evaluation.ratio(metric) for evaluation in evaluations.values()]
             members = np.asarray(slicing.groups == group)
         for ratio in ratios:
             members = members & ratio.has_say

@@ -60,9 +60,11 @@ def reliability_curve(truth: Array, probability: Array, *, bins: int = 10, binni
         edges = np.quantile(probability, edges)
     where = np.searchsorted(edges[1:-1], probability, side="right")  # a probability on an edge goes up
     count = np.bincount(where, minlength=bins)
-    kept = count > 0
-    means = [np.bincount(where, weights=values, minlength=bins)[kept] / count[kept] for values in (probability, truth)]
-    return Reliability(means[0], means[1], count[kept])
+    filled = count > 0
+    means = [
+        np.bincount(where, weights=values, minlength=bins)[filled] / count[filled] for values in (probability, truth)
+    ]
+    return Reliability(means[0], means[1], count[filled])
 
 
 def expected_calibration_error(

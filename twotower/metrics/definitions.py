@@ -78,8 +78,8 @@ def _of(name: str) -> Callable[[Bools, int, int], float]:
 
 
 def _over_hits(hits: Bools, n_relevant: int, k: int) -> float:
-    found = int(hits[:k].sum())
-    return _of("map_rel")(hits, n_relevant, k) * n_relevant / found if found else 0.0
+    n_hits = int(hits[:k].sum())
+    return _of("map_rel")(hits, n_relevant, k) * n_relevant / n_hits if n_hits else 0.0
 
 
 def _over_reachable(hits: Bools, n_relevant: int, k: int) -> float:

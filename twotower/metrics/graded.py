@@ -45,9 +45,9 @@ def graded_ndcg(topk: TopK, relevant: Ragged, grades: Ragged, k: int, gain: Gain
     shown = np.where(hits, _gain_of(topk, relevant, gains), 0.0)[:, :k]
     reached = shown @ discount[: shown.shape[1]]
     ideal = _best_first(gains, k) @ discount
-    found: PerUser = np.full(len(topk), np.nan)
-    np.divide(reached, ideal, out=found, where=ideal > 0)
-    return found
+    ndcg: PerUser = np.full(len(topk), np.nan)
+    np.divide(reached, ideal, out=ndcg, where=ideal > 0)
+    return ndcg
 
 
 def _gain_of(topk: TopK, relevant: Ragged, gains: Ragged) -> Array:
@@ -57,8 +57,8 @@ def _gain_of(topk: TopK, relevant: Ragged, gains: Ragged) -> Array:
     span = 1 + max(int(topk.items.max(initial=0)), int(relevant.values.max()))
     keys = relevant.values + relevant.row_ids() * span
     order = np.argsort(keys)
-    wanted = topk.items + np.arange(len(topk))[:, None] * span
-    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    shown_keys = topk.items + np.arange(len(topk))[:, None] * span
+    at = np.minimum(np.searchsorted(keys[order], shown_keys), len(keys) - 1)
     return np.asarray(gains.values[order[at]])
 
 
@@ -68,8 +68,8 @@ def _best_first(gains: Ragged, k: int) -> Array:
     cut = np.minimum(gains.lengths, k)
     dense = np.zeros((len(gains), k))
     columns = np.arange(len(order)) - np.repeat(gains.offsets[:-1], gains.lengths)
-    kept = columns < k
-    dense[np.arange(k) < cut[:, None]] = gains.values[order][kept]
+    within = columns < k
+    dense[np.arange(k) < cut[:, None]] = gains.values[order][within]
     return dense
 
 

@@ -59,19 +59,19 @@ def by_shelf(train_events: Array) -> Ids:
     return np.asarray(np.searchsorted(ends, rank, side="right"))
 
 
-def only_items(relevant: Ragged, kept: Bools) -> Ragged:
+def only_items(relevant: Ragged, members: Bools) -> Ragged:
     """The relevant items that belong to a slice of the catalogue; the lists stay as they are.
 
     Args:
         relevant: of each user.
-        kept: whether an item belongs. Shape [N].
+        members: whether an item belongs. Shape [N].
 
     >>> only_items(Ragged.from_lists([[0, 1], [1]]), np.array([True, False])).lengths.tolist()
     [1, 0]
     """
-    if len(relevant.values) and int(relevant.values.max()) >= len(kept):
-        raise BadInput(f"slices: item {int(relevant.values.max())} is relevant but the mask ends at {len(kept)}")
-    mask = kept[relevant.values]
+    if len(relevant.values) and int(relevant.values.max()) >= len(members):
+        raise BadInput(f"slices: item {int(relevant.values.max())} is relevant but the mask ends at {len(members)}")
+    mask = members[relevant.values]
     return Ragged.from_lengths(
         relevant.values[mask], np.bincount(relevant.row_ids()[mask], minlength=len(relevant)).astype(np.int64)
     )

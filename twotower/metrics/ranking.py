@@ -143,10 +143,10 @@ def hit_matrix(topk: TopK, relevant: Ragged) -> Bools:
     span = 1 + max(int(topk.items.max(initial=0)), int(relevant.values.max(initial=0)))
     real = topk.items != NO_ITEM
     shown = topk.items + np.arange(len(topk))[:, None] * span  # [B, K], one key per user and item
-    wanted = relevant.values + relevant.row_ids() * span
+    relevant_keys = relevant.values + relevant.row_ids() * span
     _refuse_repeats(shown[real], span, "a ranked list")
-    _refuse_repeats(wanted, span, "the relevant items")
-    return np.asarray(np.isin(shown, wanted, kind="sort") & real)
+    _refuse_repeats(relevant_keys, span, "the relevant items")
+    return np.asarray(np.isin(shown, relevant_keys, kind="sort") & real)
 
 
 def _refuse_repeats(keys: Ids, span: int, where: str) -> None:
@@ -172,8 +172,8 @@ def _recall(hits: Bools, n_relevant: Ids, k: int) -> PerUser:
 
 
 def _f1(hits: Bools, n_relevant: Ids, k: int) -> PerUser:
-    found = 2 * _first(hits, k).sum(axis=1)  # 2PR / (P + R) = 2 * hits / (k + relevant)
-    return np.where(n_relevant > 0, found / (k + n_relevant), np.nan)
+    doubled = 2 * _first(hits, k).sum(axis=1)  # 2PR / (P + R) = 2 * hits / (k + relevant)
+    return np.where(n_relevant > 0, doubled / (k + n_relevant), np.nan)
 
 
 def _hit_rate(hits: Bools, n_relevant: Ids, k: int) -> PerUser:

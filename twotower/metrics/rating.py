@@ -90,9 +90,9 @@ def auc_per_user(truth: Array, scores: Array, users: Ids) -> Float64s:
     own_ranks = ranks - (np.cumsum(sizes) - sizes)[users]
     above = np.bincount(users, weights=truth * own_ranks, minlength=n_users) - positives * (positives + 1) / 2
     pairs = positives * (sizes - positives)
-    found: Float64s = np.full(n_users, np.nan)
-    np.divide(above, pairs, out=found, where=pairs > 0)
-    return found
+    of_users: Float64s = np.full(n_users, np.nan)
+    np.divide(above, pairs, out=of_users, where=pairs > 0)
+    return of_users
 
 
 def checked_pairs(truth: Array, predicted: Array) -> tuple[Float64s, Float64s]:

@@ -15,11 +15,11 @@ from twotower.text import one_line
 BEST = "best.yaml"
 
 
-def write_tuned(found: SearchResult, file: Path, *, model: str, split: Split, fixed: Mapping[str, Any]) -> None:
+def write_tuned(result: SearchResult, file: Path, *, model: str, split: Split, fixed: Mapping[str, Any]) -> None:
     """Writes a search's outcome.
 
     Args:
-        found: the outcome.
+        result: the outcome.
         file: replaced whole if it is there.
         model: its name.
         split: what it was found on.
@@ -27,15 +27,15 @@ def write_tuned(found: SearchResult, file: Path, *, model: str, split: Split, fi
     """
     facts = {
         "model": model,
-        "metric": found.metric,
-        "score": found.score,
-        "options": found.options,
-        "at_border": list(found.at_border),
+        "metric": result.metric,
+        "score": result.score,
+        "options": result.options,
+        "at_border": list(result.at_border),
         "split": split.name,
         "dataset": split.dataset.fingerprint(),
         "fixed": dict(fixed),
-        "grid_size": found.grid_size,
-        "trials": [trial.facts() for trial in found.trials],
+        "grid_size": result.grid_size,
+        "trials": [trial.facts() for trial in result.trials],
     }
     text = "# Found by `python -m twotower tune`; `python -m twotower.evaluate eval.tuned=DIR` takes it up.\n"
     text += yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
@@ -76,7 +76,7 @@ def read_tuned(
     try:
         facts = yaml.safe_load(file.read_text(encoding="utf-8"))
         trials = tuple(Trial.of(trial) for trial in facts["trials"])
-        found = SearchResult(
+        result = SearchResult(
             facts["options"], facts["score"], facts["metric"], trials, facts["grid_size"], tuple(facts["at_border"])
         )
         known = {name: facts[name] for name in ("model", "metric", "split", "dataset", "fixed")}
@@ -87,4 +87,4 @@ def read_tuned(
     for name, value in {**expected, **({} if fixed is None else {"fixed": dict(fixed)})}.items():
         if known[name] != value:
             raise BadConfig(f"{file} was found for {name} {known[name]!s:.60}, here it is {value!s:.60}; tune again")
-    return found
+    return result

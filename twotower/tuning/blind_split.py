@@ -22,10 +22,10 @@ class BlindSplit(Split):
     def of(cls, split: Split) -> Self:
         """Hides the test of a split; train and validation stay as they are."""
         known = split.refit().train
-        kept = {field.name: getattr(split, field.name) for field in fields(Split) if field.name != "test"}
-        kept["dataset"] = split.dataset.with_interactions(known)
+        parts = {field.name: getattr(split, field.name) for field in fields(Split) if field.name != "test"}
+        parts["dataset"] = split.dataset.with_interactions(known)
         blind = object.__new__(cls)  # the parts were checked when `split` was made, and there is no test to check
-        for name, value in kept.items():
+        for name, value in parts.items():
             object.__setattr__(blind, name, value)
         return blind
 

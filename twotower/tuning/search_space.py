@@ -103,7 +103,7 @@ def parse(search: Search) -> dict[str, Values | Range]:
     Raises:
         BadConfig: an option has neither a list of values nor a range that makes sense.
     """
-    return {name: _parsed(name, given) for name, given in search.items()}
+    return {name: _parsed(name, tried) for name, tried in search.items()}
 
 
 def grid_size(search: Search) -> int:
@@ -121,19 +121,19 @@ def at_border(search: Search, options: Options) -> tuple[str, ...]:
     return tuple(n for n, tried in parse(search).items() if n in options and tried.at_border(options[n]))
 
 
-def _parsed(name: str, given: Any) -> Values | Range:
-    if isinstance(given, Mapping):
-        return _range(name, given)
-    if isinstance(given, str) or not isinstance(given, Sequence) or not len(given):
-        raise BadConfig(f"tune: option {name!r} needs a list of values to try, got {given!r}; or {{low: …, high: …}}")
-    return Values(list(given))
+def _parsed(name: str, tried: Any) -> Values | Range:
+    if isinstance(tried, Mapping):
+        return _range(name, tried)
+    if isinstance(tried, str) or not isinstance(tried, Sequence) or not len(tried):
+        raise BadConfig(f"tune: option {name!r} needs a list of values to try, got {tried!r}; or {{low: …, high: …}}")
+    return Values(list(tried))
 
 
-def _range(name: str, given: Mapping[str, Any]) -> Range:
-    ends = [given.get("low"), given.get("high")]
-    if set(given) - {"low", "high", "log"} or not all(isinstance(e, int | float) for e in ends):
-        raise BadConfig(f"tune: option {name!r} needs low, high and perhaps log, got {dict(given)}")
-    found = Range(given["low"], given["high"], bool(given.get("log", False)))
-    if found.low >= found.high or (found.log and found.low <= 0):
-        raise BadConfig(f"tune: option {name!r}: need low < high, and low > 0 with log, got {dict(given)}")
-    return found
+def _range(name: str, tried: Mapping[str, Any]) -> Range:
+    limits = [tried.get("low"), tried.get("high")]
+    if set(tried) - {"low", "high", "log"} or not all(isinstance(e, int | float) for e in limits):
+        raise BadConfig(f"tune: option {name!r} needs low, high and perhaps log, got {dict(tried)}")
+    numbers = Range(tried["low"], tried["high"], bool(tried.get("log", False)))
+    if numbers.low >= numbers.high or (numbers.log and numbers.low <= 0):
+        raise BadConfig(f"tune: option {name!r}: need low < high, and low > 0 with log, got {dict(tried)}")
+    return numbers

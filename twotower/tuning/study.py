@@ -62,7 +62,7 @@ class Attempt:
 
 
 class Study:
-    """Asks for options and is told what came of them.
+    """Asks for options and hears what came of them.
 
     A countable space no larger than the budget is tried in order. Otherwise the start options come first, then random
     ones, then those that TPE proposes (Bergstra et al. 2011, "Algorithms for hyper-parameter optimization"). Every
@@ -168,8 +168,8 @@ class Study:
         raise AssertionError("the grid is larger than what was tried")
 
     def _encoded(self, options: Options) -> dict[str, Any] | None:
-        found = {name: option.encode(options[name]) for name, option in self._space.items()}
-        return None if None in found.values() else found
+        encoded = {name: option.encode(options[name]) for name, option in self._space.items()}
+        return None if None in encoded.values() else encoded
 
     def _refuse_other(self, identity: dict[str, Any]) -> None:
         text = json.dumps(identity, sort_keys=True, default=str)

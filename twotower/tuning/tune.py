@@ -26,7 +26,7 @@ class Fits(Protocol):
     def fit(self, split: Split, context: FitContext = QUIET) -> Any:
         """Learns from `split.train`; may watch `split.validation`, and tell `context.on_epoch` what it sees.
 
-        The figure of an epoch has the direction of the metric that is tuned by: falling where lower is better.
+        The figure of an epoch is by the model's option `metric` where it has one, else of lists, so higher is better.
         """
         ...
 
@@ -73,9 +73,10 @@ def tune(
         minutes: nothing new is begun when the trials took so long, but one trial there is; None: no limit.
         seed: of what is tried.
         block: queries asked at once.
-        say: told about every trial.
+        say: gets a line for every trial.
         start: options that are tried first when not all combinations are, e.g. the usual ones.
-        prune: stop trials that fall behind the median, where the model tells how its epochs go.
+        prune: stop trials that fall behind the median, where the model tells how its epochs go, by a metric of the
+            same direction.
         study_file: keeps the trials; a search that was killed goes on from there.
         identity: what else the trials depend on; a study file that differs in it is refused.
 
@@ -108,7 +109,7 @@ def tune(
             trial = _try(build, attempt, blind, metric, block)
             study.tell(attempt, trial)
             if say:
-                say(_told(trial, f"{len(done) + 1}/{_planned(search, max_trials)}", metric))
+                say(_line(trial, f"{len(done) + 1}/{_planned(search, max_trials)}", metric))
         return tuned(study.trials()[:max_trials], search, metric)
 
 
@@ -142,7 +143,7 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, block: int) 
     started = time.perf_counter()
     try:
         model = build(**attempt.options)
-        model.fit(split, FitContext(on_epoch=attempt.report))
+        model.fit(split, FitContext(on_epoch=attempt.report) if _watches_alike(model, metric) else QUIET)
         score = examine(model, split.validation, metrics=(metric,), block=block).mean(metric)
     except LeakError:
         raise
@@ -152,14 +153,20 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, block: int) 
         kind = "" if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: "
         text = one_line(f"{kind}{error}")
         return Trial(attempt.options, math.nan, time.perf_counter() - started, text)
-    found: Options = getattr(model, "found_options", dict)()
-    return Trial(attempt.options, score, time.perf_counter() - started, found=found)
+    watched: Options = getattr(model, "found_options", dict)()
+    return Trial(attempt.options, score, time.perf_counter() - started, found=watched)
+
+
+def _watches_alike(model: Fittable, metric: str) -> bool:
+    """Whether the figures of epochs go the way of the metric; others do not say who falls behind."""
+    watched = Metric.parse(getattr(model, "metric", "map@10"))
+    return watched.better == Metric.parse(metric).better
 
 
 def _planned(search: Search, max_trials: int) -> int:
     return min(max_trials, grid_size(search) or max_trials)
 
 
-def _told(trial: Trial, number: str, metric: str) -> str:
+def _line(trial: Trial, number: str, metric: str) -> str:
     outcome = trial.error or f"{metric} {trial.score:.4f}"
     return f"trial {number} {trial.options}: {outcome} on validation, {trial.seconds:.1f} s"
