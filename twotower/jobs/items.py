@@ -74,8 +74,8 @@ def opened(run: str, towers: str) -> Bundle:
 def item_columns(bundle: Bundle) -> tuple[str, ...]:
     """Parquet columns that the towers of a run read of an item."""
     names = pq.read_schema(bundle.directory / "catalogue.parquet").names
-    wanted = bundle.model().encoder.item_columns
-    return tuple(name for name in names if name in wanted or name.removesuffix(WEIGHTS) in wanted)
+    read = bundle.model().encoder.item_columns
+    return tuple(name for name in names if name in read or name.removesuffix(WEIGHTS) in read)
 
 
 def read_schema(bundle: Bundle, names: Sequence[str]) -> FeatureSchema:
