@@ -142,8 +142,8 @@ def _fit_coded(
 ) -> CodedField:
     if column.kind is Kind.TEXT:
         return TextField(column.name, hash_buckets)
-    made = CategoricalField if column.kind is Kind.CATEGORICAL else MultiField
-    return made.fit(column.name, values, min_count=min_count, max_values=max_values)
+    field_class = CategoricalField if column.kind is Kind.CATEGORICAL else MultiField
+    return field_class.fit(column.name, values, min_count=min_count, max_values=max_values)
 
 
 def _coded_facts(field: CodedField) -> dict[str, Any]:
@@ -157,5 +157,5 @@ def _coded_of(facts: dict[str, Any]) -> CodedField:
     if facts["kind"] == Kind.TEXT:
         return TextField(facts["name"], facts["buckets"])
     vocabulary = Vocabulary(np.asarray(facts["values"], dtype=object))
-    made = CategoricalField if facts["kind"] == Kind.CATEGORICAL else MultiField
-    return made(facts["name"], vocabulary)
+    field_class = CategoricalField if facts["kind"] == Kind.CATEGORICAL else MultiField
+    return field_class(facts["name"], vocabulary)

@@ -192,9 +192,9 @@ def _numbers(name: str, values: ColumnValues, low: float | None, high: float | N
     return numbers
 
 
-def _expect(name: str, values: ColumnValues, wanted: type[T]) -> T:
-    if not isinstance(values, wanted):
-        raise BadInput(f"{name}: the encoder was fitted on {wanted.__name__}, this column holds {_describe(values)}")
+def _expect(name: str, values: ColumnValues, kind: type[T]) -> T:
+    if not isinstance(values, kind):
+        raise BadInput(f"{name}: the encoder was fitted on {kind.__name__}, this column holds {_describe(values)}")
     return values
 
 

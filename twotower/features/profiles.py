@@ -68,11 +68,11 @@ class Profiles:
         width = int(self.as_of[1:].max()) - base + 2
         keys = self.user[1:] * width + (self.as_of[1:] - base + 1)
         asked = users * width + np.clip(times - base + 1, 0, width - 1)
-        found = np.searchsorted(keys, asked, side="right")
-        usable = self.user[found] == users
+        newest = np.searchsorted(keys, asked, side="right")
+        usable = self.user[newest] == users
         if self.window is not None:
-            usable &= times - self.as_of[found] <= self.window
-        return np.where(usable, found, 0)
+            usable &= times - self.as_of[newest] <= self.window
+        return np.where(usable, newest, 0)
 
     def at(self, time: int) -> Ids:
         """The row of every user's newest profile at one moment. Shape [n_users]."""

@@ -50,5 +50,5 @@ class Vocabulary:
 
     def codes_of(self, values: Array) -> NDArray[np.int32]:
         """The code of each value, `UNKNOWN` where it is not in the vocabulary. Shape [n]."""
-        found = pd.Index(self.values).get_indexer(pd.Index(np.asarray(values, dtype=object)))
-        return np.where(found < 0, UNKNOWN, found + 1).astype(np.int32)
+        places = pd.Index(self.values).get_indexer(pd.Index(np.asarray(values, dtype=object)))
+        return np.where(places < 0, UNKNOWN, places + 1).astype(np.int32)

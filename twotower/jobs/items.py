@@ -94,8 +94,8 @@ def item_encoder(bundle: Bundle) -> "TowerEncoder":
 def item_columns(bundle: Bundle) -> tuple[str, ...]:
     """Parquet columns that the towers of a run read of an item."""
     names = pq.read_schema(bundle.directory / "catalogue.parquet").names
-    wanted = item_encoder(bundle).item_columns
-    return tuple(name for name in names if name in wanted or name.removesuffix(WEIGHTS) in wanted)
+    read = item_encoder(bundle).item_columns
+    return tuple(name for name in names if name in read or name.removesuffix(WEIGHTS) in read)
 
 
 def read_schema(bundle: Bundle, names: Sequence[str]) -> FeatureSchema:

@@ -190,8 +190,8 @@ def looked_up(column: pa.ChunkedArray, ids: IdMap, unknown: int, first: int) -> 
     if external.null_count:
         row = first + int(external.is_null().index(True).as_py())
         raise BadInput(f"row {row + 1} of the input has no {ids.what} id; give every row one")
-    wanted = external.to_numpy(zero_copy_only=False) if pa.types.is_integer(external.type) else external.to_pylist()
-    return external, ids.to_internal(wanted, unknown=unknown)
+    values = external.to_numpy(zero_copy_only=False) if pa.types.is_integer(external.type) else external.to_pylist()
+    return external, ids.to_internal(values, unknown=unknown)
 
 
 def write_tables(path: Path, tables: Iterator[pa.Table]) -> int:

@@ -124,8 +124,8 @@ class _Actor:
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         numbers = [int(number) for number in batch["item"]]
-        said = [self._error_of(number) for number in numbers]
-        return {"number": numbers, "error": [kind for kind, _ in said], "text": [text for _, text in said]}
+        outcomes = [self._error_of(number) for number in numbers]
+        return {"number": numbers, "error": [kind for kind, _ in outcomes], "text": [text for _, text in outcomes]}
 
     def _error_of(self, number: int) -> tuple[str, str]:
         try:

@@ -28,13 +28,13 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         raise BundleError(f"{directory} is half written (no {MANIFEST}); remove it and make it again")
     try:
         manifest = dict(json.loads(path.read_text()))
-        found = manifest["format"]
+        version = manifest["format"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
             f"{path} is damaged ({type(error).__name__}: {error}); make {directory.name} again"
         ) from error
-    if found != FORMAT:
-        raise BundleError(f"{path} has format {found}, this version of twotower reads {FORMAT}; train again with it")
+    if version != FORMAT:
+        raise BundleError(f"{path} has format {version}, this version of twotower reads {FORMAT}; train again with it")
     if manifest.pop("sha256", None) != atomic.sha256_of_json(manifest):
         raise BundleError(f"{path} is damaged: its content is not what was published; make {directory.name} again")
     return manifest
@@ -65,18 +65,18 @@ def verify(directory: Path, manifest: Mapping[str, Any]) -> None:
         BundleError: a file is missing or is not what was published.
     """
     files: Mapping[str, Any] = manifest["files"]
-    for name, said in files.items():
+    for name, published in files.items():
         path = directory / name
         if not path.is_file():
             raise BundleError(f"{path} is missing; {directory.name} is incomplete, make it again")
-        if path.stat().st_size != said["size"]:
-            raise _damaged(path, "bytes", said["size"], path.stat().st_size)
-    for name, said in files.items():
-        found = atomic.sha256_of(directory / name)
-        if found != said["sha256"]:
-            raise _damaged(directory / name, "SHA-256", f"{said['sha256'][:8]}…", f"{found[:8]}…")
+        if path.stat().st_size != published["size"]:
+            raise _damaged(path, "bytes", published["size"], path.stat().st_size)
+    for name, published in files.items():
+        digest = atomic.sha256_of(directory / name)
+        if digest != published["sha256"]:
+            raise _damaged(directory / name, "SHA-256", f"{published['sha256'][:8]}…", f"{digest[:8]}…")
 
 
-def _damaged(path: Path, what: str, published: object, found: object) -> BundleError:
+def _damaged(path: Path, what: str, published: object, actual: object) -> BundleError:
     remedy = "run `make build-index`" if path.parent.name == "index" else "restore it or train again"
-    return BundleError(f"{path} is damaged: {what} {found}, published with {published}; {remedy}")
+    return BundleError(f"{path} is damaged: {what} {actual}, published with {published}; {remedy}")

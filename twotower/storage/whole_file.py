@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
-def write_whole(path: Path, make: Callable[[Path], Made]) -> Made:
+def write_whole(path: Path, make: Callable[[Path], Result]) -> Result:
     """Makes a file beside its place, forces it to the disk, then renames: readers find the old or the new one.
 
     Args:
@@ -24,13 +24,13 @@ def write_whole(path: Path, make: Callable[[Path], Made]) -> Made:
     # a random name, since processes of several machines may write one shared folder
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
-        made = make(beside)
+        result = make(beside)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    return made
+    return result
 
 
 def write_whole_text(path: Path, text: str) -> None:
