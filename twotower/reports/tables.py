@@ -61,8 +61,8 @@ def test_note(report: Report) -> str:
 def headline_metrics(report: Report) -> list[str]:
     """Metrics that stand beside the primary one, at its cut-off."""
     k = report.primary.partition("@")[2]
-    wanted = [f"{name}@{k}" for name in _HEADLINE_METRICS if name in report.metrics]
-    return [metric for metric in wanted if metric != report.primary]
+    metrics = [f"{name}@{k}" for name in _HEADLINE_METRICS if name in report.metrics]
+    return [metric for metric in metrics if metric != report.primary]
 
 
 def interval_text(row: Row) -> str:
