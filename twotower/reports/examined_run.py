@@ -13,7 +13,7 @@ from twotower.runs.served_run import ServedRun
 from twotower.stages.recommender import TwoStageRecommender
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExaminedRun:
     """A run and how it was examined.
 

@@ -1,7 +1,6 @@
 """`Section`: one section of a report, from measurement to figures, page and Markdown; `Insights` holds the values."""
 
 import json
-from abc import ABC
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
@@ -26,7 +25,7 @@ class ReportFigure:
     size: tuple[float, float] = SIZE
 
 
-class Section(ABC, Generic[Value]):
+class Section(Generic[Value]):
     """What the report says about one thing.
 
     A section is a file in `reports/sections/`, a partial of the same name in `reports/templates/sections/` and a place
