@@ -1,17 +1,14 @@
 """A market, its split, towers and RankNet, and five ads for user 42: the library in ten lines."""
 
-from twotower.data.sources.marketplace import Marketplace
-from twotower.data.splitters import ByWeek
+from twotower import ByWeek, Marketplace, TrainOptions, TwoTower
 from twotower.metrics.ranking import average_precision
-from twotower.models.two_tower.estimator import TwoTower
-from twotower.models.two_tower.options import TrainOptions
 
 dataset = Marketplace(size="demo").load()
 split = ByWeek(test_week="2017-W18").split(dataset)
 model = TwoTower(training=TrainOptions(epochs=3, seed=0)).fit(split)
 
 queries = split.test.queries()
-top = model.recommender().recommend(queries, k=5)
+top = model.recommend(queries, k=5)
 print(f"MAP@5 of {len(queries)} users: {average_precision(top, split.test.relevant(), k=5).mean():.4f}")
 
 row = queries.users.tolist().index(dataset.user_ids.to_internal([42])[0])

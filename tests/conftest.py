@@ -13,10 +13,12 @@ from hypothesis import settings
 from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
-from twotower.data.split import Holdout, Split
+from twotower.data.split import Split
 from twotower.data.splitters import LeaveLast, UserHeldOut
 from twotower.data.tables import Categories, Column, FeatureSchema, FeatureTable, Kind
 from twotower.models.base import ScoringModel
+from twotower.testing import two_tastes as _two_tastes
+from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries
 
 settings.register_profile("steady", deadline=None, max_examples=60, derandomize=True)
@@ -31,47 +33,6 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no public data sets in {root}; set TWOTOWER_DATA")
     return root
-
-
-N_USERS, N_ITEMS, N_COLD, EVENTS_PER_USER = 80, 50, 4, 10
-
-
-def _two_tastes(*, features: bool) -> Split:
-    """Even users touch even items, odd users odd ones (nine times of ten); item 0 and 1 are liked most in each group.
-
-    The last four items have no events. The last event of each user is the test, the one before the validation.
-    """
-    rng = np.random.default_rng(0)
-    user = np.repeat(np.arange(N_USERS), EVENTS_PER_USER)
-    appeal = 1 / (1 + np.arange((N_ITEMS - N_COLD) // 2))
-    liked = np.stack([rng.choice(len(appeal), EVENTS_PER_USER, False, appeal / appeal.sum()) for _ in range(N_USERS)])
-    item = 2 * liked.ravel() + (user + (rng.random(len(user)) < 0.1)) % 2
-    time = np.arange(len(user)) % EVENTS_PER_USER * 86_400 + 1_500_000_000
-    events = Interactions.of(user, item, time, n_users=N_USERS, n_items=N_ITEMS).unique_pairs()
-    left = events.offsets[1:][events.user] - 1 - np.arange(len(events))
-    data = Dataset(
-        "two-tastes", events, *(_tables() if features else (_no_features(N_USERS), _no_features(N_ITEMS))),
-        IdMap.of(np.arange(N_USERS), "user"), IdMap.of(np.arange(N_ITEMS), "item"),
-    )  # fmt: skip
-    train = events.where(left >= 2)
-    validation = Holdout.of(train, events.where(left == 1), int(events.time.max()))
-    test = Holdout.of(events.where(left >= 1), events.where(left == 0), int(events.time.max()))
-    return Split(data, train, validation, test, "leave_last(n=1)")
-
-
-def _tables() -> tuple[FeatureTable, FeatureTable]:
-    """Users: a region that says nothing. Items: the taste they meet, and a price."""
-    region = Categories.of([("north", "south", "east")[u % 3] for u in range(N_USERS)])
-    users = FeatureTable(FeatureSchema((Column("region", Kind.CATEGORICAL),)), {"region": region}, N_USERS)
-    columns = (Column("taste", Kind.CATEGORICAL), Column("price", Kind.CONTINUOUS))
-    taste = Categories.of([("sweet", "salty")[i % 2] for i in range(N_ITEMS)])
-    price = np.linspace(1, 9, N_ITEMS)
-    price[3] = np.nan
-    return users, FeatureTable(FeatureSchema(columns), {"taste": taste, "price": price}, N_ITEMS)
-
-
-def _no_features(n_rows: int) -> FeatureTable:
-    return FeatureTable(FeatureSchema(()), {}, n_rows)
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +98,7 @@ def _trained_small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     from twotower.data.splitters import LeaveLast
     from twotower.models.two_tower.estimator import TwoTower
     from twotower.models.two_tower.options import TowerOptions, TrainOptions
-    from twotower.runs.bundle import publish
+    from twotower.runs.publishing import publish
     from twotower.runs.serving_files import write_serving_files
 
     runs_dir, dataset = tmp_path_factory.mktemp("small") / "runs", _cars()
@@ -148,7 +109,7 @@ def _trained_small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     def write(directory: Path) -> None:
         model.save(directory)
         write_serving_files(directory, dataset, dataset.interactions)
-        (directory / "config.yaml").write_text("data: {name: cars}\n")
+        (directory / "config.yaml").write_text("model_name: two_tower\ndata: {name: cars}\n")
 
     publish(runs_dir, "small", write, {"dataset": dataset.fingerprint()})
     return SmallRun(runs_dir, dataset)
@@ -171,7 +132,7 @@ class ByScore(ScoringModel):
         self.weight, self.noise, self.seed = weight, noise, seed
         self.counts = np.zeros(0, np.float32)
 
-    def fit(self, split: Split) -> "ByScore":
+    def fit(self, split: Split, context: FitContext = QUIET) -> "ByScore":
         self.counts = split.train.item_counts().astype(np.float32)
         self.n_items = split.train.n_items
         return self

@@ -19,14 +19,14 @@ JOBS = sorted(p for folder in ("pipelines", "index", "examples") for p in (ROOT 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 FLOORS = {
-    0: {"twotower", "errors", "types", "protocols", "topk", "text", "storage"},
+    0: {"twotower", "errors", "types", "protocols", "topk", "text", "cores", "storage"},
     1: {"data", "features", "nn", "ann", "metrics"},
     2: {"training", "stages", "evaluation"},
     3: {"models", "tuning"},
     4: {"config"},
     5: {"runs"},
     6: {"jobs", "reports", "benchmarks"},
-    7: {"commands", "serve", "train", "evaluate", "recommend", "__main__"},
+    7: {"commands", "serve", "testing", "train", "evaluate", "recommend", "__main__"},
 }
 """Unit (package or root module) by floor; an import points to a lower floor or stays in its own unit."""
 DOORS = {("features", "data"), ("nn", "features")}

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("train.epochs=1", "train.validation_users=20", "model.dim=8", "model.history=mean", "features.profiles=false")
+QUICK = (
+    "train.epochs=1",
+    "train.validation_users=20",
+    "towers.dim=8",
+    "towers.history=mean",
+    "features.profiles=false",
+)
 
 
 @pytest.fixture(scope="module")

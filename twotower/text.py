@@ -1,8 +1,11 @@
-"""Text for people: aligned columns, Markdown tables, hints at near names, one-line messages."""
+"""Text for people: aligned columns, Markdown tables, hints at near names, messages in one line."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Container, Iterable, Sequence
 
 Cells = Sequence[Sequence[str]]
+_MOST_NAMES = 12
+"""Names that a hint lists before it breaks off."""
 
 
 def gib_text(n_bytes: int) -> str:
@@ -10,19 +13,56 @@ def gib_text(n_bytes: int) -> str:
     return f"{n_bytes / 2**30:.2f} GiB"
 
 
-def aligned(rows: Cells) -> str:
-    """Columns of equal width: names to the left, figures to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def aligned(rows: Cells, *, left: Container[int] = (0,), ruled: bool = False) -> str:
+    """Columns of equal width, two spaces apart.
+
+    Args:
+        rows: cells as text, equally many in each row; the first row is the head.
+        left: columns that stand to the left, as names do; the others, figures, stand to the right.
+        ruled: draws a line of dashes below the head.
+
+    >>> print(aligned([["model", "map"], ["als", ".05"]], ruled=True))
+    model  map
+    -----  ---
+    als    .05
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            cell.ljust(w) if at == 0 else cell.rjust(w) for at, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
+            cell.ljust(width) if at in left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+    return "\n".join([*lines[:1], "  ".join("-" * width for width in widths), *lines[1:]] if ruled else lines)
 
 
 def table(rows: Cells) -> str:
     """A Markdown table; the first row is its head."""
     header, *body = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
     return "\n".join([header, "|---|" + "---:|" * (len(rows[0]) - 1), *body])
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is not known; if nothing is near, which names there are.
+
+    >>> near("prise", ["price", "fuel"])
+    'did you mean price?'
+    >>> near("colour", ["price", "fuel"])
+    'there are price, fuel'
+    """
+    names = list(known)
+    if close := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
+        return f"did you mean {' or '.join(close)}?"
+    if not names:
+        return "there are none"
+    return f"there are {', '.join(names[:_MOST_NAMES])}{' …' if len(names) > _MOST_NAMES else ''}"
+
+
+def one_line(message: object) -> str:
+    r"""A message, or that of an error, without line breaks.
+
+    >>> one_line(ValueError("two\n  lines"))
+    'two lines'
+    """
+    return " ".join(str(message).split())

@@ -45,6 +45,7 @@ from twotower.runs.index_check import verify_index
 from twotower.runs.indexing import build_index
 from twotower.runs.prepared import load_inputs, load_prepared, save_inputs, save_prepared
 from twotower.runs.served_run import ServedRun
+from twotower.training.context import QUIET
 from twotower.types import Queries
 
 SHARES = {"1/64": "demo", "1/16": "small", "1/4": "quarter", "1": "full"}
@@ -65,7 +66,7 @@ class Place:
     def words(self) -> list[str]:
         """Of the training command: the reference's model and objective, five epochs without early stopping."""
         own = [
-            "data=marketplace", f"data.source.size={self.size}", "model=reference", "objective=multi_cos_affine",
+            "data=marketplace", f"data.source.size={self.size}", "towers=reference", "objective=multi_cos_affine",
             "train.epochs=5", "train.patience=null", "train.refit=false", "train.batch_size=4096", "run=full",
             f"prepared={self.folder / 'prepared'}", f"runs_dir={self.folder / 'runs'}", "progress=false",
         ]  # fmt: skip
@@ -182,12 +183,11 @@ def peers(place: Place) -> Figure:
     options: TrainOptions = instantiate(settings["train"] | {"epochs": 1, "patience": None})
     towers, objective = instantiate(settings["model"]), instantiate(settings["objective"])
     threads, events = set_threads(options.threads), split.train.unique_pairs()
-    fitting = Fitting(towers, instantiate(settings["features"]), objective, options)
     prepared = load_inputs(split, settings, place.folder / "prepared")
     if prepared is None:
         raise BadInput(f"{place.folder / 'prepared'} holds no inputs for these options; run --only prepare --again")
-    fitted = fitting.run(split, None, None, progress=False, prepared=prepared)
-    inputs, profiles = prepared.training, prepared.profiles
+    fitting = Fitting(towers, instantiate(settings["features"]), objective, options)
+    fitted, inputs, profiles = fitting.run(split, None, QUIET, prepared=prepared), prepared.training, prepared.profiles
     rows = profiles.rows(events.user, events.time) if profiles else np.zeros(len(events), np.int64)
     loops = torch_loops(DictExamples(events, inputs, rows), options.events_per_batch(len(events)))
     others = {

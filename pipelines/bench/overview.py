@@ -1,7 +1,7 @@
 """Job: measures loading, training, evaluation and scoring on this machine, each in a process of its own.
 
     python pipelines/bench/overview.py                                  # all on the demo market: what `make bench` runs
-    python pipelines/bench/overview.py --only training data=ml-1m model.dim=128
+    python pipelines/bench/overview.py --only training data=ml-1m towers.dim=128
 
 Words with "=" are options of the training. One epoch is trained; more would only repeat it.
 Scoring, lists of 100,000 users from 100,000 items beside other libraries' ways, is `pipelines/bench/exact_lists.py`;

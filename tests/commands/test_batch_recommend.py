@@ -83,7 +83,7 @@ def test_lists_that_come_out_short_have_no_padding(here):
     ("words", "says"),
     [
         ([], "Missing mandatory value: out"),
-        (["out=lists", "run=smal"], "no run 'smal' in runs/; nearest: small"),
+        (["out=lists", "run=smal"], "no run 'smal' in runs/; did you mean small"),
         (["out=runs"], "runs exists; give out=<another folder>, or overwrite=true"),
         (["out=lists", "users=absent.csv"], "absent.csv: no such file"),
         (["out=lists", "users=absent.parquet"], "absent.parquet: no Parquet file there"),

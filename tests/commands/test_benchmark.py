@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "examples" / "own_data" / "shop.yaml"
 DATA = ("data=own", f"data.source.path={SHOP}")
 QUICK = ("resamples=200", "trials=2", "ks=[5,10]")
-TINY = ("model.dim=8", "model.history_layers=1", "model.history_length=5", "train.epochs=1", "train.patience=null")
+TINY = ("towers.dim=8", "towers.history_layers=1", "towers.history_length=5", "train.epochs=1", "train.patience=null")
 KILLS_ITSELF = "import os; os.kill(os.getpid(), 9)"
 RUNS = Path("runs/benchmark/own")
 
@@ -248,7 +248,7 @@ def test_both_stages_of_the_towers_are_rows_and_their_parameters_are_counted(beg
 
 @pytest.mark.slow
 def test_the_published_networks_are_tuned_and_also_rank_everything_where_nothing_trains_the_towers(began):
-    words = ("model.dim=8", "train.epochs=1", "train.patience=null", "towers_trials=2", "n_candidates=20")
+    words = ("towers.dim=8", "train.epochs=1", "train.patience=null", "towers_trials=2", "n_candidates=20")
     assert typed(*words, "models=[reference-single,reference-multi_cos]") == 0
     rows = {row["name"]: row for row in table()["rows"]}
     assert "reference-single: RankNet on everything" in rows

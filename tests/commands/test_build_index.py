@@ -114,7 +114,7 @@ def test_command_says_what_it_built(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run=smal"], "no run 'smal' in runs/; nearest: small"),
+        (["run=smal"], "no run 'smal' in runs/; did you mean small"),
         (["index=fais"], "index/fais"),
         (["index.metric=dot"], "metric 'dot': choose one of"),
         (["min_recal=1"], "min_recal"),

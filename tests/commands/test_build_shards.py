@@ -94,7 +94,7 @@ def test_command_says_what_it_built(here, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run=smal"], "no run 'smal' in runs/; nearest: small"),
+        (["run=smal"], "no run 'smal' in runs/; did you mean small"),
         (["index=kmeans"], "index KMeansIndex: only faiss indexes are built in shards; take index=faiss"),
         (["index.factory=Flat"], "shards need inverted lists"),
         (["merge=disk"], "4-bit codes cannot be merged on disk"),

@@ -35,7 +35,7 @@ def test_no_command_prints_the_help_and_fails(capsys):
 @pytest.mark.parametrize(("typed", "meant"), [("recomend", "recommend"), ("build", "build-index"), ("trian", "train")])
 def test_unknown_command_is_answered_with_the_nearest(typed, meant, capsys):
     assert main([typed]) == 1
-    assert f"did you mean {meant}?" in capsys.readouterr().err
+    assert f"did you mean {meant}" in capsys.readouterr().err
 
 
 def test_command_unlike_any_is_answered_with_the_list(capsys):

@@ -17,8 +17,8 @@ from twotower.runs.indexing import build_index
 
 SHOP = Path(__file__).parents[2] / "examples" / "own_data"
 SMALL = (
-    "progress=false", "model.dim=16", "model.history_layers=1", "model.history_length=10", "train.epochs=1",
-    "train.threads=1", "train.device=cpu", "train.refit=false",
+    "progress=false", "towers.dim=16", "towers.history_layers=1", "towers.history_length=10", "train.epochs=1",
+    "threads=1", "device=cpu", "train.refit=false",
 )  # fmt: skip
 QUICK = ("n_candidates=20", "eval.baselines=[popular]", "eval.baseline=popular", "eval.resamples=50", "eval.ks=[1,10]")
 
@@ -160,7 +160,7 @@ def test_further_strategies_are_further_rows(command, place, indexed):
 @pytest.mark.parametrize(
     ("strategies", "says"),
     [
-        ("[direkt]", "strategy 'direkt': choose one of direct, pseudo, cluster; did you mean direct?"),
+        ("[direkt]", "strategy 'direkt' is unknown; did you mean direct?"),
         ("[cluster]", "ExactIndex has none; run `make build-index INDEX=kmeans`"),
     ],
 )
@@ -263,7 +263,7 @@ def test_data_that_changed_since_training_are_refused(command, place):
     ("words", "says"),
     [
         (("eval.baselines=[popular,alss]",), "eval.baselines: 'alss' is unknown; there are als,"),
-        (("run=jiont",), "no run 'jiont' in runs/; nearest: joint"),
+        (("run=jiont",), "no run 'jiont' in runs/; did you mean joint"),
         (("eval.kss=[1]",), "kss"),
         (("eval.baseline=alss",), "eval.baseline: 'alss' is unknown; there are"),
         (("eval.slices=[age]",), "eval.slices: 'age' is unknown; choose from activity, popularity"),

@@ -187,13 +187,13 @@ def test_run_is_chosen_by_name_or_path(command, small_run):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--run", "smal"], "BundleError: no run 'smal' in runs/; nearest: small"),
+        (["--run", "smal"], "BundleError: no run 'smal' in runs/; did you mean small?"),
         (["--runs-dir", "elsewhere"], "BundleError: no run in elsewhere/: type `python -m twotower.train` first"),
         (["--history", "101,999"], "UnknownId: item 999 is not in the data set"),
         (["--where", "prise<=1"], "BadConfig: rule 'prise<=1': no column 'prise'; did you mean price?"),
         (["--k", "0"], "BadInput: k must be at least 1"),
         (["--candidates", "0"], "BadConfig: n_candidates must be at least 1"),
-        (["--strategy", "pseud"], "BadConfig: strategy 'pseud': choose one of direct, pseudo, cluster; did you mean"),
+        (["--strategy", "pseud"], "BadConfig: strategy 'pseud' is unknown; did you mean pseudo?"),
         (["--strategy", "cluster"], "BadConfig: strategy 'cluster' needs an index with cells, and ExactIndex has none"),
     ],
 )

@@ -17,9 +17,9 @@ from twotower.storage.atomic import sha256_of
 
 SHOP = Path(__file__).parents[2] / "examples" / "own_data" / "shop.yaml"
 SMALL = (
-    "data=own", f"data.source.path={SHOP}", "run=shop", "progress=false", "objective=joint", "model=default",
-    "objective.retrieval_candidates=20", "model.dim=16", "model.history_layers=1", "model.history_length=10",
-    "train.epochs=3", "train.batch_size=128", "train.threads=1", "train.device=cpu", "train.refit=true",
+    "data=own", f"data.source.path={SHOP}", "run=shop", "progress=false", "objective=joint", "towers=default",
+    "objective.retrieval_candidates=20", "towers.dim=16", "towers.history_layers=1", "towers.history_length=10",
+    "train.epochs=3", "train.batch_size=128", "threads=1", "device=cpu", "train.refit=true",
     "train.checkpoint_seconds=0",
 )  # fmt: skip
 """Hard negatives beside a sampled softmax, and a last fit on train and validation: all that can be resumed."""
@@ -103,7 +103,7 @@ def test_a_run_is_published_whole(unkilled):
     assert (unkilled.directory.parent / "latest").resolve() == unkilled.directory.resolve()
     assert unkilled.manifest["split"].startswith("time_quantile")
     assert unkilled.manifest["train_seconds"] > 0
-    assert unkilled.config()["model"]["dim"] == 16
+    assert unkilled.config()["towers"]["dim"] == 16
     assert np.isfinite(unkilled.model().item_vectors).all()
 
 
@@ -181,7 +181,7 @@ def test_a_training_that_diverges_is_said_in_one_line(command, tmp_path):
     ("word", "says"),
     [
         ("train.epochs=0", "train: epochs=0 must be at least 1"),
-        ("train.device=tpu", "train.device='tpu' is unknown; use auto, cpu or cuda"),
+        ("device=tpu", "device='tpu' is unknown; use auto, cpu or cuda"),
         ("objective.temperature=0", "objective.temperature=0 must be above 0"),
         ("data.source.path=nowhere.yaml", "nowhere.yaml"),
         ("run=a/b", "run name 'a/b'"),

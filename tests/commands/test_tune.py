@@ -9,13 +9,15 @@ import yaml
 
 from twotower.commands import evaluate, train, tune
 from twotower.config.compose import compose, plain
+from twotower.config.models import ListedModel
 from twotower.errors import BadConfig
+from twotower.training.context import FitContext
 
 SHOP = Path(__file__).parents[2] / "examples" / "own_data" / "shop.yaml"
 DATA = ("data=own", f"data.source.path={SHOP}", "prepared=prepared")
 TINY = (
-    "model.dim=8", "model.history_layers=1", "model.history_length=5", "train.epochs=1", "train.threads=1",
-    "train.device=cpu", "train.patience=null",
+    "towers.dim=8", "towers.history_layers=1", "towers.history_length=5", "train.epochs=1", "threads=1",
+    "device=cpu", "train.patience=null",
 )  # fmt: skip
 
 
@@ -73,11 +75,11 @@ def test_typed_again_it_goes_on_from_what_is_done(command, tmp_path):
 
 def test_towers_are_tuned_with_what_is_typed_for_training(command, tmp_path):
     search = "search={train.lr: [0.001, 0.01], objective.temperature: {low: 0.05, high: 0.2, log: true}}"
-    status, out, err = command(*TINY, "model=two_tower", "trials=2", "n_candidates=20", search)
+    status, out, err = command(*TINY, "model=two_tower", "trials=2", "model.n_candidates=20", search)
     assert (status, err) == (0, "")
     found = best_of(tmp_path / "tuning" / "own" / "two_tower")
     assert all(trial["error"] is None and trial["score"] > 0 for trial in found["trials"])
-    assert found["fixed"]["model"]["dim"] == 8
+    assert found["fixed"]["towers"]["dim"] == 8
     (typed,) = (line for line in out.splitlines() if line.startswith("now: "))
     assert typed.startswith("now: python -m twotower.train data=own")
     assert f"train.lr={found['options']['train.lr']}" in typed
@@ -92,19 +94,15 @@ def test_towers_tell_how_their_epochs_go_and_end_when_told_to(command):
     from twotower.tuning.study import Pruned
 
     split = make_split(settings, load_prepared(settings["data"], Path("prepared")))
-    build, _, _, _ = tune._searched(settings)
-    figures = []
-    model = build()
-    model.on_validation = figures.append
-    model.fit(BlindSplit.of(split))
+    listed, figures = ListedModel.of(settings), []
+    listed.make().fit(BlindSplit.of(split), FitContext(on_epoch=figures.append))
     assert len(figures) == 3
 
     def stop(figure: float) -> None:
         raise Pruned(f"{figure}")
 
-    model.on_validation = stop
     with pytest.raises(Pruned):
-        model.fit(BlindSplit.of(split))
+        listed.make().fit(BlindSplit.of(split), FitContext(on_epoch=stop))
 
 
 @pytest.mark.slow
@@ -132,10 +130,13 @@ def test_evaluate_takes_up_what_was_found_instead_of_tuning_again(command, tmp_p
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("model=alss",), "model='alss' is unknown; there are two_tower, als,"),
+        (("model=alss",), "Could not find 'model/alss'"),
         (("model=popular", "trials=0"), "max_trials=0 must be at least 1"),
         (("model=popular", "search={window_days: 7}"), "option 'window_days' needs a list of values"),
-        (("model=two_tower", "search={train.lrr: [1, 2]}"), "search: 'train.lrr' is no option of training"),
+        (
+            ("model=two_tower", "search={train.lrr: [1, 2]}"),
+            "has no option 'train.lrr'; did you mean train.lr",
+        ),
         (("trails=3",), "trails"),
     ],
 )
@@ -146,11 +147,11 @@ def test_what_makes_no_sense_is_said_in_one_line(command, words, says):
     assert err.count("\n") == 1
 
 
-def test_a_model_word_chooses_the_tuned_model_or_the_networks():
-    assert tune.overrides_of(["model=als", "trials=3"]) == ["tuned=als", "trials=3"]
-    assert tune.overrides_of(["model=reference"]) == ["model=reference"]
-    with pytest.raises(BadConfig):
-        tune.with_options({"train": {"lr": 1}}, {"lr": 2})
+def test_the_search_that_is_typed_takes_the_place_of_the_models_own():
+    words, search = tune.split_search(["model=als", "search={alpha: [1, 5]}", "trials=3"])
+    assert (words, search) == (["model=als", "trials=3"], {"alpha": [1, 5]})
+    with pytest.raises(BadConfig, match="name options and what to try"):
+        tune.split_search(["search=alpha"])
 
 
 def test_help_names_models_and_data(capsys):

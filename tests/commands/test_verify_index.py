@@ -12,9 +12,10 @@ from twotower.ann.exact import ExactIndex
 from twotower.commands.console import main as console
 from twotower.commands.verify_index import main
 from twotower.errors import BundleError
-from twotower.runs.bundle import Bundle, publish_index
+from twotower.runs.bundle import Bundle
 from twotower.runs.index_check import refuse_drop, verify_index
 from twotower.runs.indexing import build_index
+from twotower.runs.publishing import publish_index
 from twotower.types import NO_ITEM, TopK
 
 CELLS = {"_target_": "twotower.ann.kmeans.KMeansIndex", "cells": 12, "nprobe": 4}

@@ -11,8 +11,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from twotower.commands.benchmark import split_words
-from twotower.commands.tune import overrides_of
+from twotower.commands.tune import split_search
 from twotower.config.compose import compose, conf_dir, instantiate, locate
+from twotower.config.defaults import defaults_of
+from twotower.config.models import listed_model, model_names
 from twotower.errors import BadConfig
 from twotower.evaluation.families import FAMILIES, is_foreign
 from twotower.tuning.search_space import parse
@@ -91,12 +93,18 @@ def test_a_complete_target_makes_an_object_of_its_class(node):
     assert isinstance(made, target) if inspect.isclass(target) else made is not None
 
 
-@pytest.mark.parametrize("path", [p for p in GROUP_FILES if "search" in content(p)], ids=name_of)
-def test_a_search_tries_several_values_of_real_options(path):
-    parts = content(path)
-    accepted = inspect.signature(locate(parts["model"]["_target_"])).parameters
-    assert set(parts["search"]) <= set(accepted)
-    assert all(several(values) for values in parts["search"].values())
+@pytest.mark.parametrize("name", model_names())
+def test_a_search_tries_several_values_of_real_options(name):
+    listed = listed_model(name)
+    assert set(listed.usual()) == set(listed.search)
+    assert all(several(values) for values in listed.search.values())
+
+
+@pytest.mark.parametrize("node", [t for t in TARGETS if not t.id.startswith("data/")])
+def test_a_file_says_only_what_differs_from_the_constructors_defaults(node):
+    defaults = defaults_of(node["_target_"])
+    repeated = {key for key, value in node.items() if key in defaults and defaults[key] == value}
+    assert repeated == set()
 
 
 def several(tried: Any) -> bool:
@@ -106,14 +114,6 @@ def several(tried: Any) -> bool:
         if isinstance(tried, dict)
         else len(set(map(str, tried))) == len(tried) >= 2
     )
-
-
-def test_the_search_of_the_towers_tries_options_of_training():
-    search = content(conf_dir() / "search" / "two_tower.yaml")
-    training = compose()
-    for place, tried in search.items():
-        assert OmegaConf.select(training, place) is not None, place
-        assert several(tried)
 
 
 @pytest.mark.parametrize("path", JOBS, ids=name_of)
@@ -150,7 +150,7 @@ def documented_commands() -> Iterator[Any]:
         for command, rest in pattern.findall(path.read_text().replace("\\\n", " ")):
             words = shlex.split(rest)
             overrides = [w for w in words if "=" in w and not w.startswith("-") and w.split("=")[0] not in NOT_CONFIG]
-            overrides = overrides_of(overrides) if command == "twotower.commands.tune" else overrides
+            overrides = split_search(overrides)[0] if command == "twotower.commands.tune" else overrides
             if command in ("twotower.commands.benchmark", "pipelines/benchmark.py"):
                 overrides = split_words(overrides)[0]
             if overrides:
@@ -167,8 +167,8 @@ def test_a_documented_command_with_a_slip_would_be_found():
         compose(["data=no-such-data"])
 
 
-@pytest.mark.parametrize("path", sorted((conf_dir() / "baseline").glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_baseline_says_what_kind_it_is(path):
-    family = content(path)["family"]
+@pytest.mark.parametrize("name", model_names())
+def test_a_model_says_what_family_it_is_of(name):
+    family = listed_model(name).family
     assert family in FAMILIES
-    assert is_foreign(family)
+    assert is_foreign(family) == (name != "two_tower")

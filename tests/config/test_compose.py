@@ -42,7 +42,7 @@ def test_composing_twice_in_one_process_works():
     [
         (["index=fais"], "index/fais"),
         (["indx=exact"], "indx"),
-        (["index.dims=3"], "dims"),
+        (["runs_dirs=x"], "runs_dirs"),
         (["run=[1"], "'run=[1'"),
     ],
 )

@@ -15,6 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from twotower.training.context import FitContext
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -93,7 +95,7 @@ def together(tmp_path_factory, worker, two_tastes, one_thread) -> Together:
     for name in worker.RESUMED:
         worker.kill_after(worker.KILLED_AFTER)
         with pytest.raises(worker.Killed):
-            worker.estimator(name, checkpoint_seconds=-1.0).fit(two_tastes, workspace=folder / "by one" / name)
+            worker.estimator(name, checkpoint_seconds=-1.0).fit(two_tastes, FitContext(folder / "by one" / name))
         worker.kill_after(None)
     for status, _, errors in run_both([str(Path(__file__).parent / "worker.py"), str(folder)]):
         assert status == 0, errors

@@ -16,9 +16,9 @@ from twotower.runs.bundle import Bundle
 ROOT = Path(__file__).parents[2]
 SMALL = (
     "data=own", f"data.source.path={ROOT / 'examples' / 'own_data' / 'shop.yaml'}", "run=shop", "progress=false",
-    "model.dim=16", "model.history_layers=1", "model.history_length=10", "model.dropout=0", "model.rank_dropout=0",
-    "objective.retrieval_candidates=20", "train.epochs=2", "train.batch_size=128", "train.threads=1",
-    "train.device=cpu", "train.checkpoint_seconds=-1", "train.refit=true", "train.shard_tables_from=30",
+    "towers.dim=16", "towers.history_layers=1", "towers.history_length=10", "towers.dropout=0", "towers.rank_dropout=0",
+    "objective.retrieval_candidates=20", "train.epochs=2", "train.batch_size=128", "threads=1",
+    "device=cpu", "train.checkpoint_seconds=-1", "train.refit=true", "train.shard_tables_from=30",
 )  # fmt: skip
 """Sharded tables and a last fit: all that a checkpoint of several processes holds."""
 DYING = """

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from twotower.errors import BundleError
 from twotower.models.two_tower.estimator import TwoTower
 from twotower.nn.distributed import ALONE
+from twotower.training.context import FitContext
 
 TOLERANCE = 1e-4
 """Relative, per epoch and term. Sums run in another order, and Adam amplifies what is left of gradients near 0."""
@@ -89,7 +90,7 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(together, alone, worker,
     with safe_open(tmp_path / "work" / "checkpoints" / "checkpoint.safetensors", framework="pt") as file:
         at = json.loads(file.metadata()["progress"])
     assert at["epoch"] * 5 + at["batch"] == worker.KILLED_AFTER  # 5 steps an epoch
-    resumed = worker.estimator(name).fit(two_tastes, workspace=tmp_path / "work")
+    resumed = worker.estimator(name).fit(two_tastes, FitContext(tmp_path / "work"))
     assert_same_curve(resumed.progress[0].history, alone(name).progress[0].history)
     assert resumed.progress[0].examples == alone(name).progress[0].examples
 
@@ -121,7 +122,7 @@ def test_a_damaged_or_missing_part_of_a_checkpoint_is_refused(together, worker, 
     part = next((tmp_path / "work" / "checkpoints").glob("tables-*-1of2.safetensors"))
     part.write_bytes(part.read_bytes()[:-1] + b"!")
     with pytest.raises(BundleError, match=r"1of2\.safetensors is missing or not what was written; delete"):
-        worker.estimator("sharded").fit(two_tastes, workspace=tmp_path / "work")
+        worker.estimator("sharded").fit(two_tastes, FitContext(tmp_path / "work"))
     part.unlink()
     with pytest.raises(BundleError, match="is missing or not what was written"):
-        worker.estimator("sharded").fit(two_tastes, workspace=tmp_path / "work")
+        worker.estimator("sharded").fit(two_tastes, FitContext(tmp_path / "work"))

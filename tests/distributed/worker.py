@@ -5,17 +5,14 @@ Started as `python worker.py FOLDER`, with the environment that `torchrun` would
 
 import json
 import os
-import runpy
 import shutil
 import sys
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from twotower.data.split import Split
 from twotower.errors import BadInput, WorkerLost
 from twotower.models.two_tower.estimator import TwoTower
 from twotower.models.two_tower.fitting import Fitting
@@ -27,14 +24,14 @@ from twotower.nn.distributed import Workers, gather_rows, process_group, sum_ove
 from twotower.nn.embeddings import FieldEmbeddings, LinearFields
 from twotower.nn.sharded_tables import RowShard, clip_gradients, join_tables, sharding, shards_of
 from twotower.nn.tensors import BagTensors, FeatureTensors
+from twotower.testing import two_tastes
+from twotower.training.context import FitContext
 from twotower.training.loop import Trainer
 
 TOWERS = TowerOptions(
     dim=8, history_layers=1, history_length=6, dropout=0.0, rank_dropout=0.0, identity_dropout=0.0
 )  # fmt: skip
-TRAINING = TrainOptions(
-    epochs=2, batch_size=128, patience=None, lr=0.01, device="cpu", validation_users=20, validation_candidates=20
-)
+TRAINING = TrainOptions(epochs=2, batch_size=128, patience=None, lr=0.01, validation_users=20, validation_candidates=20)
 REFERENCE = {"preference": "bce", "negatives": ("uniform",), "n_negatives": 1}
 JOINT = {
     "preference": "softmax", "similarity": "affine", "similarity_weight": 0.1, "retrieval_weight": 1.0,
@@ -89,12 +86,6 @@ def kill_after(steps: int | None) -> None:
     JointTask._usual_loss, JointTask._loss = usual, mortal
 
 
-@cache
-def two_tastes() -> Split:
-    """The split of the fixture of that name."""
-    return runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["_two_tastes"](features=True)
-
-
 class Caught(Exception):
     """Carries what was to be trained."""
 
@@ -111,7 +102,7 @@ def task_of(name: str, workers: Workers) -> JointTask:
 
     usual, Trainer.fit = Trainer.fit, caught
     try:
-        Fitting(towers, FeatureOptions(), objective, training).run(split, None, None, progress=False, workers=workers)
+        Fitting(towers, FeatureOptions(), objective, training).run(split, None, FitContext(workers=workers))
     except Caught as found:
         return found.args[0]
     finally:
@@ -234,16 +225,16 @@ def fits(workers: Workers, folder: Path) -> dict[str, object]:
     """The curve of every fit, of a fit that goes on from one process, and checkpoints of two for one to go on from."""
     split, curves = two_tastes(), {}
     for name in FITS:
-        model = estimator(name).fit(split, workers=workers)
+        model = estimator(name).fit(split, FitContext(workers=workers))
         curves[name] = model.progress[0].history
         if workers.leads:
             model.save(folder / "models" / name)
     for name in RESUMED:
-        resumed = estimator(name).fit(split, workspace=folder / "by one" / name, workers=workers)
+        resumed = estimator(name).fit(split, FitContext(folder / "by one" / name, workers=workers))
         curves[f"resumed {name}"] = resumed.progress[0].history
         kill_after(KILLED_AFTER)
         try:
-            estimator(name, checkpoint_seconds=-1.0).fit(split, workspace=folder / "by two" / name, workers=workers)
+            estimator(name, checkpoint_seconds=-1.0).fit(split, FitContext(folder / "by two" / name, workers=workers))
         except Killed:
             kill_after(None)
         again = folder / "by two again" / name
@@ -251,7 +242,7 @@ def fits(workers: Workers, folder: Path) -> dict[str, object]:
         if workers.leads:
             shutil.copytree(folder / "by two" / name, again)
         workers.wait()
-        curves[f"again {name}"] = estimator(name).fit(split, workspace=again, workers=workers).progress[0].history
+        curves[f"again {name}"] = estimator(name).fit(split, FitContext(again, workers=workers)).progress[0].history
     return curves
 
 

@@ -89,5 +89,5 @@ def test_gains_in_a_report_are_ours_over_all_but_our_own_parts(split, by_score):
     contenders = {name: Entrant(fitted, family=family) for name, family in (("a", "ours"), ("b", "stage"), ("c", "cf"))}
     report = contest(split, contenders, ks=(1, 10), resamples=20)
     assert [(g.model, g.against, g.metric) for g in report.gains] == [("a", "c", "map@1"), ("a", "c", "map@10")]
-    with pytest.raises(BadConfig, match="d: kind 'knn' is unknown; choose one of ours"):
+    with pytest.raises(BadConfig, match="d: family 'knn' is unknown; choose one of ours"):
         contest(split, {"d": Entrant(fitted, family="knn")}, resamples=20)

@@ -18,6 +18,7 @@ from twotower.evaluation.contest import compare, contest
 from twotower.evaluation.examine import examine
 from twotower.reports.markdown import markdown
 from twotower.reports.tables import text_table
+from twotower.training.context import QUIET
 from twotower.tuning.blind_split import BlindSplit, blind_final
 from twotower.tuning.tune import tune
 from twotower.types import Ragged
@@ -68,13 +69,13 @@ def test_while_a_protocol_is_tuned_its_test_is_out_of_reach_and_in_no_event(cut,
     reached = []
 
     class Curious(by_score):
-        def fit(self, split):
+        def fit(self, split, context=QUIET):
             reached.append(pairs(split.dataset.interactions) | pairs(split.train) | pairs(split.validation.target))
             with pytest.raises(LeakError, match="the test is closed"):
                 _ = split.test
             with pytest.raises(LeakError, match="refit belongs to the full split"):
                 split.refit()
-            return super().fit(split)
+            return super().fit(split, context)
 
     tune(Curious, {"weight": [0.0, 1.0]}, cut)
     assert len(reached) == 2

@@ -11,6 +11,7 @@ from twotower.evaluation.examine import examine
 from twotower.evaluation.seeds import pooled, takes_seed
 from twotower.reports.tables import text_table
 from twotower.runs.tuned_contenders import TunedContender
+from twotower.training.context import QUIET
 from twotower.tuning.tune import fit_final
 
 SEEDS = (4, 1, 7)
@@ -40,9 +41,9 @@ def test_a_contender_is_tuned_once_and_fitted_for_every_seed(split, by_score, pa
     fits = []
 
     class Counted(by_score):
-        def fit(self, split):
+        def fit(self, split, context=QUIET):
             fits.append(self.seed)
-            return super().fit(split)
+            return super().fit(split, context)
 
     contender = TunedContender(partial(Counted, noise=9.0), {"weight": [1.0, 0.0]}, seeds=SEEDS, max_trials=2)
     report = contest(split, {"random": contender}, ks=(10,), resamples=20)

@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from twotower.config.compose import group_files, instantiate
-from twotower.runs.bundle import Bundle, publish, publish_index
+from twotower.runs.bundle import Bundle
+from twotower.runs.publishing import publish, publish_index
 
 N, D = 300, 16
 FACTORIES = {"faiss HNSW": "HNSW32", "faiss SQfp16": "IVF{cells},SQfp16"}

@@ -18,7 +18,8 @@ from twotower.ann.exact import ExactIndex
 from twotower.commands.console import run_command
 from twotower.config.compose import instantiate
 from twotower.errors import BundleError
-from twotower.runs.bundle import Bundle, publish, publish_index
+from twotower.runs.bundle import Bundle
+from twotower.runs.publishing import publish, publish_index
 
 resource = pytest.importorskip("resource", reason="limits of file sizes are set the POSIX way")
 

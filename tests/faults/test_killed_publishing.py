@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from twotower.config.compose import instantiate
-from twotower.runs.bundle import Bundle, publish_index
+from twotower.runs.bundle import Bundle
+from twotower.runs.publishing import publish_index
 from twotower.storage import atomic
 
 KILLS, AT_WORK, MOST = 30, 10, 300

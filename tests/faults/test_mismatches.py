@@ -10,7 +10,8 @@ from twotower.ann.exact import ExactIndex
 from twotower.ann.kmeans import KMeansIndex
 from twotower.config.compose import instantiate, locate
 from twotower.errors import BundleError, IndexMismatch
-from twotower.runs.bundle import Bundle, publish_index
+from twotower.runs.bundle import Bundle
+from twotower.runs.publishing import publish_index
 from twotower.storage import atomic
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from twotower.config.compose import instantiate
-from twotower.runs.bundle import publish_index
+from twotower.runs.publishing import publish_index
 
 N, D = 20_000, 32
 FAISS = {"_target_": "twotower.ann.faiss_factory.FaissIndex", "cells": 64, "train_per_cell": 80}

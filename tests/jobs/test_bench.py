@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SHOP = ["data=own", "data.source.path=examples/own_data/shop.yaml", "model.dim=8", "model.history=mean"]
+SHOP = ["data=own", "data.source.path=examples/own_data/shop.yaml", "towers.dim=8", "towers.history=mean"]
 
 
 def test_each_figure_stands_below_the_command_that_measures_it_alone():

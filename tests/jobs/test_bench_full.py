@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FEW = ["train.epochs=1", "train.validation_users=50", "model.dim=8"]
+FEW = ["train.epochs=1", "train.validation_users=50", "towers.dim=8"]
 
 
 def run(*arguments, check=True):

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twotower.errors import BadConfig, BadInput, BundleError, MissingData
-from twotower.jobs.engines import usable_cores
 from twotower.jobs.local import LocalEngine
 from twotower.jobs.named_engine import engine_named
 from twotower.jobs.parts import map_batches, parquet_files, plan_parts, read_batches
@@ -252,8 +251,9 @@ def test_engines_are_named_and_refuse_what_they_cannot_do(monkeypatch):
 
 def test_workers_share_the_cores_that_omp_num_threads_leaves(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert usable_cores() == 1
+    assert engine_named("local", workers=1).threads == 1
     assert engine_named("local", workers=4).threads == 1
     assert engine_named("local", workers=4, threads=3).threads == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr("twotower.jobs.engines.usable_cores", lambda: 9)
     assert engine_named("local", workers=4).threads == 2

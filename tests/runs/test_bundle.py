@@ -10,7 +10,8 @@ import pytest
 
 from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig, BundleError, IndexMismatch
-from twotower.runs.bundle import Bundle, publish, publish_index, runs_in, workspace
+from twotower.runs.bundle import Bundle, runs_in
+from twotower.runs.publishing import publish, publish_index, workspace
 from twotower.storage import atomic
 
 FACTS = {"dataset": "f1"}
@@ -164,7 +165,7 @@ def test_no_run_yet_says_what_to_type(runs):
 
 def test_unknown_run_names_the_nearest(runs, published):
     publish(runs, "second", writer(2), FACTS)
-    with pytest.raises(BundleError, match=r"no run 'frist' in .*; nearest: first"):
+    with pytest.raises(BundleError, match=r"no run 'frist' in .*; did you mean first"):
         Bundle.open("frist", runs)
 
 

@@ -86,6 +86,26 @@ def test_files_that_changed_since_are_read_again(data, folder, shop, reads):
     assert len(reads) == 1
 
 
+@pytest.mark.parametrize("place", ["raw/2024", "../elsewhere"])
+def test_a_file_in_another_folder_than_its_yaml_is_read_again_when_it_changed(data, shop, tmp_path, place, reads):
+    events, options = shop / place / "events.csv", shop / "shop.yaml"
+    events.parent.mkdir(parents=True)
+    (shop / "events.csv").rename(events)
+    options.write_text(options.read_text().replace("path: events.csv", f"path: {place}/events.csv"))
+    save_prepared(read_source(data), data, tmp_path / "prepared")
+    whole = load_prepared(data, tmp_path / "prepared")
+    assert reads == []
+    events.write_text("".join(events.read_text().splitlines(keepends=True)[:-1]))
+    assert len(load_prepared(data, tmp_path / "prepared").interactions) == len(whole.interactions) - 1
+    assert len(reads) == 1
+
+
+def test_a_file_beside_them_that_nobody_reads_changes_nothing(data, folder, shop, reads):
+    (shop / "notes.txt").write_text("ask about the prices\n")
+    load_prepared(data, folder)
+    assert reads == []
+
+
 def test_a_touched_file_is_read_again_even_if_its_size_is_the_same(data, folder, shop, reads):
     os.utime(shop / "events.csv", ns=(1, 1))
     load_prepared(data, folder)
@@ -166,7 +186,7 @@ def test_inputs_without_profiles_come_back_without(settings, split, tmp_path):
     ("group", "option"),
     [
         ("features", {"min_count": 2}),
-        ("model", {"identity_min_count": 3}),
+        ("towers", {"identity_min_count": 3}),
         ("protocol", {"_target_": "twotower.data.splitters.LeaveLast", "n": 2}),
     ],
 )
@@ -211,7 +231,7 @@ def test_damaged_inputs_are_named_with_the_remedy(settings, split, tmp_path):
 
 @pytest.mark.parametrize("refit", [False, True])
 def test_prepared_inputs_give_the_same_towers_and_are_not_learnt_again(settings, split, tmp_path, monkeypatch, refit):
-    training = TrainOptions(epochs=2, batch_size=64, device="cpu", refit=refit)
+    training = TrainOptions(epochs=2, batch_size=64, refit=refit)
     usual = TwoTower(training=training).fit(split)
     save_inputs(split, settings, tmp_path)
     if not refit:

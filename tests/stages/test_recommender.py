@@ -128,20 +128,6 @@ def test_trace_holds_both_scores_of_every_candidate_and_the_same_answer():
     np.testing.assert_allclose(trace.candidates.scores, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_items_that_speak_for_an_item_are_those_most_like_it():
-    history = np.array([5, 9, 5, 60])
-    reasons = two_stages().because(9, history, 2)
-    assert reasons[0].item == 9
-    assert reasons[0].cosine == pytest.approx(1)
-    units = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
-    other = max((5, 60), key=lambda item: units[item] @ units[9])
-    assert (reasons[1].item, reasons[1].cosine) == (other, pytest.approx(units[other] @ units[9], abs=1e-6))
-
-
-def test_an_empty_history_speaks_for_nothing():
-    assert two_stages().because(9, np.empty(0, np.int64)) == []
-
-
 @pytest.mark.parametrize("pairs", [1, 100, 1 << 20])
 def test_gold_standard_ranks_the_whole_catalogue_whatever_the_block_size(monkeypatch, pairs):
     monkeypatch.setattr("twotower.stages.recommender._GOLD_PAIRS", pairs)

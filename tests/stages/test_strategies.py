@@ -244,7 +244,7 @@ def test_each_name_gives_its_first_stage():
 @pytest.mark.parametrize(
     ("name", "index", "vectors", "says"),
     [
-        ("psuedo", INDEX, VECTORS, "choose one of direct, pseudo, cluster; did you mean pseudo"),
+        ("psuedo", INDEX, VECTORS, "strategy 'psuedo' is unknown; did you mean pseudo"),
         ("pseudo", INDEX, None, "needs the item vectors"),
         ("cluster", ExactIndex().build(VECTORS), VECTORS, "ExactIndex has none; run `make build-index INDEX=kmeans`"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from twotower.data.split import FinalSplit
 from twotower.errors import BadConfig, LeakError, TrainingDiverged
 from twotower.evaluation.examine import examine
+from twotower.training.context import QUIET
 from twotower.tuning.blind_split import BlindSplit, blind_final
 from twotower.tuning.tune import fit_final, tune
 
@@ -45,9 +46,9 @@ def test_the_final_split_joins_train_and_validation_and_has_no_targets(any_split
 
 def test_a_model_that_reaches_for_the_test_is_caught(split, by_score):
     class Cheat(by_score):
-        def fit(self, split):
+        def fit(self, split, context=QUIET):
             self.right = split.test.target
-            return super().fit(split)
+            return super().fit(split, context)
 
     with pytest.raises(LeakError, match=r"leave_last\(n=1\): the test is closed"):
         tune(Cheat, {}, split)
@@ -78,10 +79,10 @@ def test_no_search_is_one_trial_with_the_defaults(split, by_score):
 
 def test_a_trial_that_diverges_is_recorded_and_loses(split, by_score):
     class Fragile(by_score):
-        def fit(self, split):
+        def fit(self, split, context=QUIET):
             if self.weight > 1:
                 raise TrainingDiverged("loss is NaN at step 3; lower lr")
-            return super().fit(split)
+            return super().fit(split, context)
 
     found = tune(Fragile, {"weight": [9.0, 1.0]}, split)
     assert found.options == {"weight": 1.0}
@@ -133,17 +134,17 @@ def test_a_best_value_at_the_border_of_its_space_is_told(split, by_score):
 class Epochs:
     """Makes the toy model tell figures epoch by epoch, better with a larger weight."""
 
-    def fit(self, split):
+    def fit(self, split, context=QUIET):
         for epoch in range(5):
-            if self.on_validation is not None:
-                self.on_validation(self.weight * (epoch + 1))
+            if context.on_epoch is not None:
+                context.on_epoch(self.weight * (epoch + 1))
             self.epochs_done = epoch + 1
-        return super().fit(split)
+        return super().fit(split, context)
 
 
 @pytest.fixture
 def by_epochs(by_score):
-    return type("ByEpochs", (Epochs, by_score), {"on_validation": None})
+    return type("ByEpochs", (Epochs, by_score), {})
 
 
 def test_a_trial_that_falls_behind_the_median_is_stopped_and_loses(split, by_epochs):
@@ -159,10 +160,10 @@ def test_a_trial_that_falls_behind_the_median_is_stopped_and_loses(split, by_epo
 
 def test_a_trial_that_fails_for_any_reason_is_a_row_with_its_error(split, by_score):
     class Greedy(by_score):
-        def fit(self, split):
+        def fit(self, split, context=QUIET):
             if self.weight > 1:
                 raise MemoryError("8 EiB wanted")
-            return super().fit(split)
+            return super().fit(split, context)
 
     found = tune(Greedy, {"weight": [9.0, 1.0]}, split)
     assert [trial.error for trial in found.trials] == ["MemoryError: 8 EiB wanted", None]

@@ -1,17 +1,17 @@
 """What the benchmark runs: models and data sets by name become one task for every model and seed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from twotower.benchmarks.task import TOWER_GROUPS, BenchmarkTask
-from twotower.config.compose import compose, conf_dir, plain
-from twotower.config.models import BASELINES, PEERS, ListedModel, listed_model, model_names
+from twotower.benchmarks.task import BenchmarkTask
+from twotower.config.compose import compose, plain
+from twotower.config.models import ListedModel, baseline_names, peer_names
 from twotower.errors import BadConfig
 
 TOWERS = {"default": ("joint",), "reference": ("single", "multi_cos", "multi_cos_affine")}
-"""Networks of `conf/model` and the objectives that were made for them."""
+"""Networks of `conf/towers` and the objectives that were made for them."""
 
 
 def tower_names() -> tuple[str, ...]:
@@ -39,49 +39,33 @@ def tasks_of(settings: Mapping[str, Any], data: str, words: Sequence[str]) -> It
         )
     if settings["on_change"] not in ("refuse", "redo"):
         raise BadConfig(f"on_change={settings['on_change']!r} must be refuse or redo")
-    common = {name: settings[name] for name in ("tune_minutes", "metric", "block", "n_candidates")}
+    common = {name: settings[name] for name in ("tune_minutes", "metric", "block")}
     common["ks"] = sorted({*settings["ks"], parse_metric(settings["metric"])[1]})
     common |= {"data": data, "search_seed": settings["seed"], "folder": str(Path(settings["out"]) / data)}
     for model in _chosen(settings["models"]):
-        make = _tower_task if model in tower_names() else _listed_task
-        first = make(model, [f"data={data}", *words], settings, common)
-        is_random = first.listed is None or ListedModel(model, first.listed, {}).is_random
-        for seed in settings["seeds"] if is_random else settings["seeds"][:1]:
+        first = _task(model, [f"data={data}", *words], settings, common)
+        seeds = settings["seeds"] if first.what().is_random else settings["seeds"][:1]
+        for seed in seeds:
             yield replace(first, seed=seed)
 
 
-def _listed_task(
-    model: str, words: Sequence[str], settings: Mapping[str, Any], common: Mapping[str, Any]
-) -> BenchmarkTask:
-    listed, composed = listed_model(model), plain(compose(words, "train"))
-    parts = {name: composed.get(name) for name in ("data", "protocol")}
+def _task(model: str, words: Sequence[str], settings: Mapping[str, Any], common: Mapping[str, Any]) -> BenchmarkTask:
+    """Of a model of the list, or of towers, whose search has only what this network and objective have."""
+    trials = settings["trials"]
+    if model in tower_names():
+        network, _, objective = model.partition("-")
+        words = ["model=two_tower", f"towers={network}", f"objective={objective}", *words]
+        words = [*words, f"model.n_candidates={settings['n_candidates']}"]
+        trials = settings["towers_trials"]
+    else:
+        words = [f"model={model}", *words]
+    composed = plain(compose(words, "train"))
+    listed = replace(ListedModel.of(composed), name=model)
     return BenchmarkTask(
-        "run", model=model, seed=0, settings=parts, listed=dict(listed.model), search=dict(listed.search),
-        trials=settings["trials"], prepared=composed["prepared"], **common,
+        "run", model=model, seed=0, settings={name: composed.get(name) for name in ("data", "protocol")},
+        listed=asdict(listed if trials else replace(listed, search={})), trials=trials, prepared=composed["prepared"],
+        **common,
     )  # fmt: skip
-
-
-def _tower_task(
-    model: str, words: Sequence[str], settings: Mapping[str, Any], common: Mapping[str, Any]
-) -> BenchmarkTask:
-    """Of the towers' search space, what this network and objective have."""
-    from omegaconf import OmegaConf
-
-    network, _, objective = model.partition("-")
-    composed = plain(compose([f"model={network}", f"objective={objective}", *words], "train"))
-    parts = {name: composed.get(name) for name in ("data", "protocol", *TOWER_GROUPS)}
-    space: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "search" / "two_tower.yaml"))
-    search = {place: tried for place, tried in space.items() if _has(parts, place)}
-    trials = settings["towers_trials"]
-    return BenchmarkTask(
-        "run", model=model, seed=0, settings=parts, listed=None, search=search if trials else {},
-        trials=trials, prepared=composed["prepared"], **common,
-    )  # fmt: skip
-
-
-def _has(parts: Mapping[str, Any], place: str) -> bool:
-    group, _, name = place.partition(".")
-    return name in parts[group]
 
 
 def _chosen(models: Sequence[str]) -> list[str]:
@@ -90,7 +74,7 @@ def _chosen(models: Sequence[str]) -> list[str]:
     Raises:
         BadConfig: an unknown name.
     """
-    groups = {"baselines": model_names(BASELINES), "peers": model_names(PEERS), "towers": tower_names()}
+    groups = {"baselines": baseline_names(), "peers": peer_names(), "towers": tower_names()}
     groups["all"] = tuple(name for names in groups.values() for name in names)
     for name in models:
         if name not in groups and name not in groups["all"]:

@@ -14,6 +14,7 @@ from twotower.data.split import Split
 from twotower.errors import BadInput
 from twotower.evaluation.examine import Evaluation
 from twotower.storage.atomic import fresh, put_in_place, standing, sync_tree
+from twotower.text import one_line
 
 FACTS, PER_USER = "cell.json", "per_user.npz"
 FORMAT = 1
@@ -105,7 +106,7 @@ class BenchmarkRun:
             made = {name: _stage(name, told, per_user) for name, told in stages.items()}
             return cls(**{**facts, "trials": tuple(facts["trials"])}, stages=made)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            told = " ".join(f"{type(error).__name__}: {error}".split())
+            told = one_line(f"{type(error).__name__}: {error}")
             raise BadInput(f"{directory} cannot be read ({told}); remove it, and the run is done again") from error
 
 

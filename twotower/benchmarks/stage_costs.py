@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from twotower.evaluation.machine import peak_memory_bytes
+from twotower.storage.whole_file import write_whole_json
 
 HEAD = (
     f"{'stage':<10} {'seconds':>9} {'rows':>13} {'':<10} {'per second':>11} {'process s':>10}"
@@ -55,9 +56,7 @@ class Figure:
 
     def save(self, path: Path, options: Sequence[str]) -> None:
         """One JSON file, whole or not at all, with the options that it was measured with."""
-        beside = path.with_suffix(".new")
-        beside.write_text(json.dumps(asdict(self) | {"options": list(options)}, indent=2) + "\n")
-        beside.replace(path)
+        write_whole_json(path, asdict(self) | {"options": list(options)})
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -13,13 +13,11 @@ from twotower.data.split import Split
 from twotower.errors import TrainingDiverged
 from twotower.evaluation.search_result import SearchResult
 from twotower.storage.atomic import only_one, sha256_of_json
-from twotower.tuning.tune import Fittable
 
 ERROR = "error: "
 """How the last line of a process that failed begins; what follows goes into the table."""
 TUNING, MARK, STUDY = "tuning", "settings.json", "study.jsonl"
 PEER_LIBRARIES = ("implicit", "lightfm-next")
-TOWER_GROUPS = ("model", "features", "objective", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +27,16 @@ class BenchmarkTask:
     Attributes:
         kind: search for options, or run a model with the options found.
         data: name of the data set.
-        model: name of a file of `conf/baseline` or `conf/peer`, or of towers (network-objective).
+        model: name of a file of `conf/model`, or of towers (network-objective).
         seed: of the model.
-        settings: composed configuration of training; for models that are no towers only data and protocol.
-        listed: content of the model's file, None for towers.
-        search: what is tried.
+        settings: data and protocol of a composed configuration of training.
+        listed: all of the `ListedModel`, what is tried included.
         trials: of the search; 0: options as they are.
         search_seed: of what is tried.
         tune_minutes: no trial is begun after them.
         metric: what is maximised.
         ks: cut-offs.
         block: queries asked at once.
-        n_candidates: items that RankNet orders.
         prepared: where a prepared data set may lie.
         folder: of the data set's runs.
     """
@@ -50,15 +46,13 @@ class BenchmarkTask:
     model: str
     seed: int
     settings: Mapping[str, Any]
-    listed: Mapping[str, Any] | None
-    search: Mapping[str, Any]
+    listed: Mapping[str, Any]
     trials: int
     search_seed: int
     tune_minutes: float | None
     metric: str
     ks: Sequence[int]
     block: int
-    n_candidates: int
     prepared: str
     folder: str
 
@@ -80,8 +74,7 @@ class BenchmarkTask:
     @property
     def search_digest(self) -> str:
         """Of what trials depend on, beside their number and the data's content, which the study file knows."""
-        parts = {name: getattr(self, name) for name in ("settings", "listed", "search", "search_seed", "metric")}
-        return sha256_of_json(parts | ({} if self.listed else {"n_candidates": self.n_candidates}))
+        return sha256_of_json({name: getattr(self, name) for name in ("settings", "listed", "search_seed", "metric")})
 
     @property
     def digest(self) -> str:
@@ -95,10 +88,9 @@ class BenchmarkTask:
         file.write_text(json.dumps(asdict(self), indent=2) + "\n")
         return file
 
-    @property
-    def groups(self) -> dict[str, Any]:
-        """Of towers, the configurations that make them."""
-        return {name: self.settings[name] for name in TOWER_GROUPS}
+    def what(self) -> ListedModel:
+        """The model."""
+        return ListedModel(**self.listed)
 
 
 def run(task: BenchmarkTask) -> None:
@@ -121,21 +113,21 @@ def search(task: BenchmarkTask, split: "Split") -> "SearchResult":
     from twotower.tuning.best_file import BEST, write_tuned
     from twotower.tuning.tune import tune
 
-    build, start, fixed = _searched(task)
-    build()  # a library that is not installed is told at once, and not by every trial
+    listed = task.what()
+    listed.make()  # a library that is not installed is told at once, and not by every trial
     task.tuning.mkdir(parents=True, exist_ok=True)
     _mark(task, ended=False)
     try:
         found = tune(
-            build, task.search, split,
+            listed.build(), listed.search, split,
             metric=task.metric, max_trials=task.trials, minutes=task.tune_minutes, seed=task.search_seed,
-            block=task.block, say=print, start=start, study_file=task.tuning / STUDY,
-            identity={"model": task.model, "options": fixed},
+            block=task.block, say=print, start=listed.usual(), study_file=task.tuning / STUDY,
+            identity={"model": task.model, "options": listed.fixed},
         )  # fmt: skip
     except TrainingDiverged:  # failed trials would count as tried when the command is typed again
         (task.tuning / STUDY).unlink()
         raise
-    write_tuned(found, task.tuning / BEST, model=task.model, split=split, fixed=fixed)
+    write_tuned(found, task.tuning / BEST, model=task.model, split=split, fixed=listed.fixed)
     _mark(task, ended=True)
     return found
 
@@ -146,28 +138,6 @@ def _mark(task: BenchmarkTask, *, ended: bool) -> None:
     (task.tuning / MARK).write_text(json.dumps(facts) + "\n")
 
 
-def _searched(task: BenchmarkTask) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """What makes the model of options tried, its usual options, and what stays fixed."""
-    from omegaconf import OmegaConf
-
-    from twotower.config.build import TowersOf
-
-    if task.listed is not None:
-        listed = _listed(task)
-        return listed.build(), listed.options, dict(listed.model)
-    usual = {place: OmegaConf.select(OmegaConf.create(task.groups), place) for place in task.search}
-
-    def build(**options: Any) -> "Fittable":
-        return TowersOf(task.groups, task.n_candidates, **options)
-
-    return build, usual, {**task.groups, "n_candidates": task.n_candidates}
-
-
-def _listed(task: BenchmarkTask) -> ListedModel:
-    assert task.listed is not None, "towers have no file of their own"
-    return ListedModel(task.model, task.listed, task.search)
-
-
 def examine(task: BenchmarkTask, split: "Split") -> "BenchmarkRun":
     """Fits with the options found, on train and validation together, and asks the test once."""
     from twotower.benchmarks.results import BenchmarkRun, subject_of
@@ -175,13 +145,15 @@ def examine(task: BenchmarkTask, split: "Split") -> "BenchmarkRun":
 
     tuned = _found(task, split)
     started = time.perf_counter()
-    options, recommenders = _fitted_towers(task, split, tuned) if task.listed is None else _fitted(task, split, tuned)
+    model = _fitted(task, split, tuned)
     fit_seconds = time.perf_counter() - started
-    stages = {name: _examined(recommender, count, task, split) for name, (recommender, count) in recommenders.items()}
+    stages = {
+        name: _examined(recommender, count, task, split) for name, (recommender, count) in _stages(model, split).items()
+    }
     return BenchmarkRun(
         task.data, task.model, task.seed, task.digest,
         subject=subject_of(split),
-        options=options,
+        options=model.options(),
         trials=tuple(trial.facts() for trial in tuned.trials) if tuned else (),
         tune_seconds=tuned.seconds if tuned else 0.0,
         fit_seconds=fit_seconds,
@@ -197,48 +169,39 @@ def _found(task: BenchmarkTask, split: "Split") -> "SearchResult | None":
 
     if not task.trials:
         return None
-    fixed = task.listed if task.listed is not None else {**task.groups, "n_candidates": task.n_candidates}
+    fixed = task.what().fixed
     return read_tuned(task.tuning / BEST, model=task.model, split=split, metric=task.metric, fixed=fixed)
 
 
-def _fitted(
-    task: BenchmarkTask, split: "Split", tuned: "SearchResult | None"
-) -> tuple[dict[str, Any], dict[str, tuple[Any, int]]]:
-    """Options, and the one recommender with the number of all that its arrays hold."""
+def _fitted(task: BenchmarkTask, split: Split, tuned: SearchResult | None) -> Any:
+    """The model with the options found, under the seed of the task."""
     from twotower.tuning.tune import fit_final
 
-    listed = _listed(task)
-    build = listed.build(**({"seed": task.seed} if listed.is_random else {}))
-    model: Any = fit_final(build, tuned.options if tuned else {}, split)
-    return model.options(), {"": (model, sum(array.size for array in model.state().values()))}
+    listed = task.what()
+    seed = {listed.seed_option: task.seed} if listed.seed_option else {}
+    return fit_final(listed.build(**seed), tuned.options if tuned else {}, split)
 
 
-def _fitted_towers(
-    task: BenchmarkTask, split: "Split", tuned: "SearchResult | None"
-) -> tuple[dict[str, Any], dict[str, tuple[Any, int]]]:
-    """Options; the first stage alone, both stages, and RankNet over everything where nothing else trains the towers."""
-    from twotower.config.build import with_options
-    from twotower.config.compose import instantiate
+def _stages(model: Any, split: Split) -> dict[str, tuple[Any, int]]:
+    """What is examined of a model, with the number of all that it learnt: the whole, or of towers each stage.
+
+    Towers have the first stage alone, both stages, and RankNet over everything where nothing else trains them.
+    """
     from twotower.models.two_tower.estimator import TwoTower
     from twotower.stages.recommender import GoldStandard, TwoStageRecommender
 
-    settings = with_options(task.groups, tuned.options if tuned else {})
-    model = TwoTower(
-        towers=instantiate(settings["model"]),
-        features=instantiate(settings["features"]),
-        objective=instantiate(settings["objective"]),
-        training=instantiate(settings["train"], seed=task.seed),
-    ).fit(split)
+    if not isinstance(model, TwoTower):
+        return {"": (model, sum(array.size for array in model.state().values()))}
     made = model.recommender()
     popular = split.test.history.item_counts().astype("float32")
-    both = TwoStageRecommender(made.retriever, made.ranker, n_candidates=task.n_candidates, popularity=popular)
+    both = TwoStageRecommender(made.retriever, made.ranker, n_candidates=model.n_candidates, popularity=popular)
     towers = TwoStageRecommender(made.retriever, n_candidates=1, popularity=popular)
     learnt = {name: tensor.numel() for name, tensor in model.encoder.model.named_parameters()}
     first, every = sum(n for name, n in learnt.items() if not name.startswith("rank_net.")), sum(learnt.values())
     stages: dict[str, tuple[Any, int]] = {"towers": (towers, first), "towers + RankNet": (both, every)}
     if not model.objective.trains_towers:
         stages["RankNet on everything"] = (GoldStandard(both), every)
-    return model.options(), stages
+    return stages
 
 
 def _examined(recommender: Any, parameters: int, task: BenchmarkTask, split: "Split") -> "Stage":

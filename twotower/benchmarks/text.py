@@ -91,7 +91,7 @@ def terminal(tables: Sequence[BenchmarkTable], *, colour: bool) -> str:
     """All tables for a terminal; what is weaker stands in red where colours are shown."""
     parts = []
     for table in tables:
-        lines = [subject_line(table), "", aligned(cells_of(table))]
+        lines = [subject_line(table), "", aligned(cells_of(table), ruled=True)]
         for heading, told in (("errors", error_lines(table)), ("peers", _coloured(table, colour))):
             lines += ["", f"{heading}:", *(f"  {line}" for line in told)] if told else []
         parts.append("\n".join(lines))

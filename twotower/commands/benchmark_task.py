@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twotower.benchmarks.task import ERROR, BenchmarkTask, run
 from twotower.errors import TwoTowerError
+from twotower.text import one_line
 
 if TYPE_CHECKING:
     pass
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, TwoTowerError):
             traceback.print_exc()
         kind = "" if isinstance(error, TwoTowerError) else f"{type(error).__name__}: "
-        print(f"{ERROR}{kind}{' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{ERROR}{kind}{one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

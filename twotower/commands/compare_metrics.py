@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from twotower.commands.console import run_command
+from twotower.text import aligned
 
 DESCRIPTION = """Prints how one ranked list scores under the definitions that libraries and papers give to
 "MAP@k" and its neighbours. The default is a list of six with hits at ranks 1, 3 and 6, of five relevant items."""
@@ -25,13 +26,13 @@ def compare_metrics(hits: Sequence[int], relevant: int, length: int, ks: Sequenc
     """
     from twotower.metrics.definitions import hits_at, scores
 
-    found = scores(hits_at(hits, length), relevant, ks)
+    definitions = scores(hits_at(hits, length), relevant, ks)
     rows = [["library", "its name", *(f"k={k}" for k in ks), "here", "formula"]]
-    rows += [[d.library, d.name, *(f"{value:.4f}" for value in values), d.same_as, d.formula] for d, values in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    told = f"hits at ranks {', '.join(map(str, sorted(hits))) or 'none'} of {length}; {relevant} relevant items"
-    return "\n".join([told, "", *lines])
+    rows += [
+        [d.library, d.name, *(f"{value:.4f}" for value in values), d.same_as, d.formula] for d, values in definitions
+    ]
+    list_text = f"hits at ranks {', '.join(map(str, sorted(hits))) or 'none'} of {length}; {relevant} relevant items"
+    return f"{list_text}\n\n{aligned(rows, left=range(len(rows[0])))}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    given = _parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
-    length = max(given.hits, default=0) if given.length is None else given.length
-    return run_command(lambda: print(compare_metrics(given.hits, given.relevant, length, given.k)))
+    options = _parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
+    length = max(options.hits, default=0) if options.length is None else options.length
+    return run_command(lambda: print(compare_metrics(options.hits, options.relevant, length, options.k)))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,24 @@
 """The console script `twotower`: a thin dispatcher to the commands, which are imported only when they are called."""
 
-import difflib
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 from twotower.errors import TwoTowerError
+from twotower.text import near, one_line
 
 COMMANDS = {
     "prepare": ("twotower.commands.prepare", "read a source and save it as a prepared data set"),
-    "train": ("twotower.commands.train", "train towers and RankNet, publish a run"),
+    "train": ("twotower.commands.train", "train a model, publish a run"),
     "build-index": ("twotower.commands.build_index", "build, measure and publish the index of a run"),
     "verify-index": ("twotower.commands.verify_index", "measure the published index of a run again"),
     "tune-index": ("twotower.commands.tune_index", "find the fastest index that reaches a wanted recall"),
-    "tune": ("twotower.commands.tune", "find good options of a baseline, a peer or the towers on validation"),
+    "tune": ("twotower.commands.tune", "find good options of a model on validation"),
     "evaluate": ("twotower.commands.evaluate", "compare a run with tuned baselines, write its report"),
     "benchmark": ("twotower.commands.benchmark", "every model on chosen data sets, one table"),
     "recommend": ("twotower.commands.recommend", "print the list of one user"),
+    "similar": ("twotower.commands.similar", "print the items most like one item"),
     "embed-items": ("twotower.commands.embed_items", "vectors of a catalogue as Parquet, on one machine or many"),
     "build-shards": ("twotower.commands.build_shards", "build the index of a run in shards and merge them"),
     "batch-recommend": ("twotower.commands.batch_recommend", "lists of all users as Parquet, on one machine or many"),
@@ -36,7 +37,7 @@ def run_command(command: Callable[[], None]) -> int:
         command()
         sys.stdout.flush()
     except TwoTowerError as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{type(error).__name__}: {one_line(error)}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # e.g. `twotower recommend … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,9 +74,7 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
-    return f"twotower: no command {name!r}; {hint}"
+    return f"twotower: no command {name!r}; {near(name, COMMANDS)}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twotower.commands.console import run_command
 from twotower.config.compose import compose, plain
-from twotower.config.models import BASELINES, PEERS, counterparts, model_names
+from twotower.config.models import baseline_names, counterparts, model_names, peer_names
 from twotower.errors import BadConfig, BundleError
 from twotower.runs.bundle import Bundle
 from twotower.runs.tuned_contenders import listed_contenders
@@ -38,6 +38,7 @@ the table and writes report.html, report.md, report.json and figures/ into the r
   eval.slices=[activity]        parts of users and targets examined apart; [] for none
   eval.tuned=tuning/DATA        take what python -m twotower tune found there, with its trials, instead of tuning
   n_candidates=500              items that RankNet orders
+  pairings=[als:towers]         runs in pairs: candidates of the first, ranked by the second
   gold=true                     also RankNet over the whole catalogue
   strategies=[direct,pseudo]    further ways to find candidates: pseudo, cluster; direct is always examined
   frontier_seconds=10           time to measure the index at other efforts; 0 to leave it out
@@ -57,13 +58,14 @@ def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None"
     from twotower.reports.sections.scores import calibration_in
     from twotower.reports.tables import print_report
     from twotower.reports.writers import write_report
-    from twotower.runs.contenders import contenders_of, grouped
+    from twotower.runs.contenders import contenders_of, grouped, pairing
 
     names = list(settings["runs"] or [settings["run"]])
     bundles = [Bundle.open(name, settings["runs_dir"]) for name in names]
     split = _common_split(bundles)
     groups = grouped(bundles, pool_seeds=settings["eval"]["pool_seeds"])
     ours = [contenders_of(group, settings, prefix=f"{group[0].name}: " if len(groups) > 1 else "") for group in groups]
+    ours += [pairing(*_pair(words, settings["runs_dir"], bundles[0]), settings) for words in settings["pairings"]]
     contenders: dict[str, Contender] = {}
     for made in ours:
         contenders |= _with_trials(made.stages, made.bundles[0], split, settings["eval"])
@@ -87,6 +89,21 @@ def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None"
     print_report(report)
     print(f"\nreport: {bundles[0].directory / 'report.html'}")
     return report
+
+
+def _pair(words: str, runs_dir: str, of: Bundle) -> tuple[Bundle, Bundle]:
+    """The two runs of `retriever:ranker`, checked to be of the data and the split of the others.
+
+    Raises:
+        BadConfig: the words name no two runs.
+        BundleError: a run is not there, or is of other data.
+    """
+    names = words.split(":")
+    if len(names) != 2:
+        raise BadConfig(f"pairings: {words!r} must name two runs, the one that retrieves first: pairings=[als:towers]")
+    retriever, ranker = (Bundle.open(name, runs_dir) for name in names)
+    _refuse_mixed([of, retriever, ranker])
+    return retriever, ranker
 
 
 def _joined(parts: "Iterable[Mapping[str, Value]]") -> "dict[str, Value]":
@@ -115,12 +132,8 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
     from twotower.config.build import make_split
     from twotower.runs.prepared import load_prepared
 
+    _refuse_mixed(bundles)
     first = bundles[0].config()
-    for bundle in bundles[1:]:
-        if any(bundle.config().get(part) != first.get(part) for part in ("data", "protocol")):
-            raise BundleError(
-                f"runs {bundles[0].name!r} and {bundle.name!r} are of different data or splits; evaluate them apart"
-            )
     dataset = load_prepared(first["data"], Path(first["prepared"]))
     for bundle in bundles:
         if bundle.manifest["dataset"] != dataset.fingerprint():
@@ -131,26 +144,39 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
     return make_split(first, dataset)
 
 
+def _refuse_mixed(bundles: Sequence[Bundle]) -> None:
+    first = bundles[0].config()
+    for bundle in bundles[1:]:
+        if any(bundle.config().get(part) != first.get(part) for part in ("data", "protocol")):
+            raise BundleError(
+                f"runs {bundles[0].name!r} and {bundle.name!r} are of different data or splits; evaluate them apart"
+            )
+
+
 def _with_trials(
     stages: "Mapping[str, Entrant]", bundle: Bundle, split: "Split", options: Mapping[str, Any]
 ) -> "Mapping[str, Entrant]":
     """The stages of a run whose options were found by tuning carry its trials, so that the report tells them."""
-    from omegaconf import OmegaConf
-
     from twotower.tuning.best_file import known_search
 
-    known = known_search(options["tuned"], model="two_tower", split=split, metric=options["primary"])
-    config = OmegaConf.create(bundle.config())
-    if known is None or any(OmegaConf.select(config, place) != value for place, value in known.options.items()):
+    config = bundle.config()
+    known = known_search(options["tuned"], model=config["model_name"], split=split, metric=options["primary"])
+    if known is None or any(_at(config, place) != value for place, value in known.options.items()):
         return stages
     return {name: replace(stage, tuned=known) for name, stage in stages.items()}
+
+
+def _at(config: Mapping[str, Any], place: str) -> Any:
+    """The value of `train.lr`, or of an option of the model itself."""
+    group, _, option = place.rpartition(".")
+    return (config.get(group or "model") or {}).get(option)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(baselines=", ".join(model_names(BASELINES)), peers=", ".join(model_names(PEERS))))
+        print(USAGE.format(baselines=", ".join(baseline_names()), peers=", ".join(peer_names())))
         return 0
     return run_command(lambda: _run(arguments))
 

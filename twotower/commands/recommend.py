@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twotower.commands.console import run_command
+from twotower.text import aligned
 
 if TYPE_CHECKING:
-    from twotower.runs.served_run import Answer, Explanation, Recommended, ServedRun
+    from twotower.runs.answer import Answer, Explanation, Recommended
+    from twotower.runs.served_run import ServedRun
 
 EXAMPLES = """examples:
   python -m twotower.recommend --user 42 --k 5 --explain
@@ -32,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--history", default="", help="item ids that the user has touched, oldest first: 17,203,88")
     command.add_argument("--k", type=int, default=10, help="wanted items (default: 10)")
     command.add_argument("--run", default="latest", help="name or path of the run (default: the newest)")
+    command.add_argument("--ranker", metavar="RUN", help="another run of the same data that ranks the candidates")
     command.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     command.add_argument("--where", action="append", metavar="RULE", help="catalogue rule; repeat it to join by and")
     command.add_argument("--candidates", type=int, metavar="N", help="retrieved items that are ranked (default: 500)")
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     from twotower.runs.served_run import ServedRun
 
-    served = ServedRun.open(options.run, options.runs_dir)
+    served = ServedRun.open(options.run, options.runs_dir, ranker=options.ranker)
     changes = {
         "where": options.where,
         "n_candidates": options.candidates,
@@ -81,7 +84,7 @@ def as_text(answer: "Answer", served: "ServedRun") -> str:
         parts += [_stages(answer.explanation), *_reasons(answer.items)]
     if answer.gold is not None:
         parts.append(_gold(answer.items, answer.gold))
-    if not served.has_index:
+    if not served.has_index and served.likeness is not None:
         parts.append("no index in this run: all items were compared one by one; `make build-index` would build one")
     return "\n".join(parts)
 
@@ -100,12 +103,8 @@ def _table(answer: "Answer") -> str:
     header = ["#", "item", "title", "features", *(("", "events") if popular else ("retrieval", "rank"))]
     rows = [_cells(place, item, popular) for place, item in enumerate(answer.items, start=1)]
     shown = [c for c in range(len(header)) if any(row[c] for row in rows)]
-    widths = {c: max(len(row[c]) for row in [header, *rows]) for c in shown}
-    lines = []
-    for row in [header, *rows]:
-        cells = (row[c].rjust(widths[c]) if c in (0, 4, 5) else row[c].ljust(widths[c]) for c in shown)
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    names = [at for at, c in enumerate(shown) if header[c] in ("item", "title", "features")]
+    return aligned([[row[c] for c in shown] for row in [header, *rows]], left=names)
 
 
 def _cells(place: int, item: "Recommended", popular: bool) -> list[str]:

@@ -1,47 +1,64 @@
-"""`python -m twotower.train`: reads a data set, trains towers and RankNet, publishes a run."""
+"""`python -m twotower.train`: reads a data set, trains a model, publishes a run."""
 
 import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twotower.commands.console import run_command
-from twotower.config.compose import conf_dir, group_files, instantiate, plain
+from twotower.config.compose import conf_dir, group_files, opened, plain
+from twotower.config.models import (
+    ListedModel,
+    chosen,
+    listed_model,
+    model_names,
+    options_text,
+    refuse_unused,
+)
 from twotower.errors import BundleError, TwoTowerError
-from twotower.runs.bundle import Bundle, publish, workspace
+from twotower.runs.bundle import Bundle
+from twotower.runs.publishing import publish, save_model, workspace
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from twotower.data.dataset import Dataset
     from twotower.data.split import Split
-    from twotower.models.two_tower.estimator import TwoTower
+    from twotower.models.base import Model
     from twotower.nn.distributed import Workers
 
 USAGE = """usage: python -m twotower.train [KEY=VALUE ...]
 
-Reads a data set, trains towers and RankNet, publishes runs/<run>. A training that was killed goes on when the same
-command is typed again.
+Reads a data set, trains a model, publishes runs/<run>. A training that was killed goes on when the same command is
+typed again.
 
   data=NAME          one of {data}
-  objective=NAME     one of {objective}
-  model=NAME         one of {model}
+  model=NAME         two_tower (towers and RankNet), or one of
+                     {model}
+  retriever=NAME ranker=NAME
+                     two models as one run instead of model=: the first finds candidates, the second ranks them
   protocol=NAME      how the events are cut, if not by the data set's own split: one of
                      {protocol}
   run=NAME           name of the run; default: the data set's
-  train.epochs=30 train.lr=0.001 model.dim=64 train.device=auto|cpu|cuda train.seed=0 …
+  device=auto|cpu|cuda threads=N progress=false
   torchrun --nproc-per-node=2 -m twotower.train …
                      the same with several processes, each on its share of every batch
   --multirun         several values: objective=single,joint train.seed=0,1 (give run=… with them)
 
+Options of model=two_tower:
+  objective=NAME     one of {objective}
+  towers=NAME        one of {towers}
+  train.epochs=30 train.lr=0.001 train.seed=0 towers.dim=64 features.profiles=false …
+Options of the others: model.dim=64 model.seed=0 …; `model=NAME --help` lists them.
+
 All settings: conf/train.yaml and the folders beside it; `--cfg job` prints the chosen ones."""
 
 
-_GROUPS = ("data", "objective", "model", "protocol")
+_GROUPS = ("data", "objective", "towers", "protocol")
 
 
 def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | None:
@@ -55,33 +72,29 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
         The published run, or None in a process that does not lead.
     """
     from twotower.config.build import make_split
-    from twotower.models.two_tower.estimator import TwoTower
-    from twotower.nn.distributed import ALONE
-    from twotower.runs.prepared import load_inputs, load_prepared
+    from twotower.evaluation.machine import peak_memory_bytes
+    from twotower.runs.prepared import load_prepared
+    from twotower.training.context import FitContext
 
-    workers = workers or ALONE
-    settings: dict[str, Any] = plain(config)
-    data = settings["data"]
+    settings, model, listed = chosen(plain(config))
     started = perf_counter()
-    with workers.leader_first():  # it may download
-        dataset = load_prepared(data, Path(settings["prepared"]))
-    split = make_split(settings, dataset)
-    prepared = load_inputs(split, settings, Path(settings["prepared"]))
-    model = TwoTower(
-        towers=instantiate(settings["model"]),
-        features=instantiate(settings["features"]),
-        objective=instantiate(settings["objective"]),
-        training=instantiate(settings["train"]),
+    context = FitContext(
+        progress=settings["progress"], workers=workers, device=settings["device"], threads=settings["threads"]
     )
-    with workers.leader_first():
+    with context.together.leader_first():  # it may download
+        dataset = load_prepared(settings["data"], Path(settings["prepared"]))
+    split = make_split(settings, dataset)
+    inputs = _inputs(split, settings, listed) if len(listed) == 1 else {}
+    with context.together.leader_first():
         work = workspace(settings["runs_dir"], settings["run"])
-        if workers.leads:
-            print(_facts(dataset, split) + _how(workers.size, prepared is not None))
+        if context.leads:
+            print(_facts(dataset, split) + _how(context.together.size, bool(inputs)), flush=True)
             _resumable(work, settings)
     trained = perf_counter()
-    model.fit(split, workspace=work, progress=settings["progress"], workers=workers, prepared=prepared)
+    context = replace(context, workspace=work)
+    model = cast(Any, model).fit(split, context, **inputs) if inputs else model.fit_for_test(split, context)
     seconds = perf_counter() - trained
-    if not workers.leads:
+    if not context.leads:
         return None
     print(_outcome(model, seconds))
     bundle = publish(
@@ -92,12 +105,22 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
             "dataset": dataset.fingerprint(),
             "split": split.name,
             "train_seconds": round(seconds, 1),
-            "peak_memory_mib": _peak_mib(),
+            "peak_memory_mib": peak_memory_bytes() >> 20,
         },
     )
     print(f"published {bundle.directory} after {perf_counter() - started:.0f} s")
-    print(f"now: make build-index RUN={bundle.name}, or python -m twotower.recommend --user ID --run {bundle.name}")
+    print(_next_step(model, bundle.name))
     return bundle
+
+
+def _inputs(split: "Split", settings: dict[str, Any], listed: Sequence[ListedModel]) -> dict[str, Any]:
+    """What `prepare` left for a model that reads encoded inputs, if it left some for these settings."""
+    from twotower.runs.prepared import load_inputs
+
+    if not {"features", "towers"} <= set(listed[0].parts):
+        return {}
+    inputs = load_inputs(split, settings, Path(settings["prepared"]))
+    return {} if inputs is None else {"prepared": inputs}
 
 
 def _resumable(work: Path, settings: dict[str, Any]) -> None:
@@ -123,16 +146,16 @@ def _resumable(work: Path, settings: dict[str, Any]) -> None:
     mark.write_text(identity)
 
 
-def _write(folder: Path, settings: dict[str, Any], split: "Split", model: "TwoTower") -> None:
+def _write(folder: Path, settings: dict[str, Any], split: "Split", model: "Model") -> None:
     """Everything that a run directory holds besides its index and reports."""
     from omegaconf import OmegaConf
 
     from twotower.runs.serving_files import write_serving_files
 
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(settings))
-    model.save(folder)
+    save_model(model, folder)
     write_serving_files(folder, split.dataset, split.test.history)
-    curve = [asdict(progress) for progress in model.progress]
+    curve = [asdict(progress) for progress in getattr(model, "progress", ())]
     (folder / "training.json").write_text(json.dumps(curve, indent=2) + "\n")
 
 
@@ -149,30 +172,38 @@ def _how(processes: int, prepared: bool) -> str:
     return "".join(f"; {fact}" for fact in [*ours, *(["prepared inputs"] if prepared else [])])
 
 
-def _outcome(model: "TwoTower", seconds: float) -> str:
-    first = model.progress[0]
+def _outcome(model: "Model", seconds: float) -> str:
+    fits = getattr(model, "progress", ())
+    if not fits:
+        return f"fitted {model!r} in {seconds:.1f} s"
+    first = fits[0]
     rate = first.examples / max(first.seconds, 1e-9)
-    return (
-        f"trained {first.epoch} epochs in {seconds:.0f} s ({rate:,.0f} events/s); "
-        f"best validation MAP@10 {first.best:.4f} at epoch {first.best_epoch + 1}"
-    )
+    trained = f"trained {first.epoch} epochs in {seconds:.0f} s ({rate:,.0f} events/s)"
+    if first.best is None:
+        return trained
+    return f"{trained}; best validation {str(first.metric).upper()} {first.best:.4f} at epoch {first.best_epoch + 1}"
 
 
-def _peak_mib() -> int:
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
+def _next_step(model: "Model", run: str) -> str:
+    index = f"make build-index RUN={run}, or " if model.has_vectors else ""
+    return f"now: {index}python -m twotower.recommend --user ID --run {run}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
-        names = {group: ", ".join(f.stem for f in group_files(group)) for group in _GROUPS}
-        print(USAGE.format(**names))
-        return 0
+        return run_command(lambda: print(_help([word for word in arguments if "=" in word])))
     return run_command(lambda: _together(arguments))
+
+
+def _help(words: Sequence[str]) -> str:
+    """The usage; with `model=NAME` the options of that model."""
+    chosen = next((word.partition("=")[2] for word in words if word.startswith("model=")), None)
+    if chosen is not None:
+        return options_text(listed_model(chosen))
+    names = {group: ", ".join(f.stem for f in group_files(group)) for group in _GROUPS}
+    return USAGE.format(model=", ".join(name for name in model_names() if name != "two_tower"), **names)
 
 
 def _together(arguments: list[str]) -> None:
@@ -193,11 +224,12 @@ def _with_hydra(arguments: list[str], workers: "Workers") -> None:
         if failures and workers.size > 1:
             return  # the others may stand elsewhere in the run that failed; they end when this process does
         try:
+            refuse_unused(arguments, *chosen(plain(config))[2])
             train(config, workers)
         except TwoTowerError as error:  # Hydra would print a traceback
             failures.append(error)
 
-    typed, sys.argv = sys.argv, ["twotower.train", *arguments]
+    typed, sys.argv = sys.argv, ["twotower.train", *opened(arguments)]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
     finally:

@@ -1,4 +1,4 @@
-"""`python -m twotower tune`: finds good options of a baseline, a peer or the towers; publishes nothing."""
+"""`python -m twotower tune`: finds good options of a model; publishes nothing."""
 
 import math
 import shlex
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twotower.commands.console import run_command
-from twotower.config.build import TowersOf, with_options
-from twotower.config.compose import compose, conf_dir, group_files, plain
-from twotower.config.models import PEERS, ListedModel, listed_model, model_names
+from twotower.config.compose import compose, group_files, plain
+from twotower.config.models import ListedModel, model_names, refuse_unused
+from twotower.errors import BadConfig
+from twotower.evaluation.families import OURS, PEER
+from twotower.text import aligned
 
 if TYPE_CHECKING:
     from twotower.evaluation.search_result import SearchResult
-    from twotower.tuning.tune import Build
 
 USAGE = """usage: python -m twotower tune model=NAME [KEY=VALUE ...]
 
@@ -23,39 +24,36 @@ Fits a model with many options, each on the training part and scored on validati
 trials, the best options and the command that uses them. A tuning that was killed goes on when the same command is typed
 again; with more trials it goes on from those that are done.
 
-  model=NAME          two_tower, or one of {models}
+  model=NAME          one of {models}
   data=NAME           one of {data}
   trials=20           settings tried; minutes=30 begins nothing new after them
   search={{l2: {{low: 1, high: 100, log: true}}, alpha: [1, 5]}}
                       what is tried instead of the model's own search space
   metric=map@10 seed=0 prune=true out=DIR
 
-All settings: conf/tune.yaml; what is tried: `search` in conf/baseline/NAME.yaml, conf/peer/NAME.yaml,
-conf/search/two_tower.yaml"""
-TOWERS = "two_tower"
+All settings: conf/tune.yaml and those of training; what is tried: `search` in conf/model/NAME.yaml"""
 STUDY = "study.jsonl"
 
 
-def tune_model(settings: Mapping[str, Any]) -> "tuple[SearchResult, Path]":
+def tune_model(settings: Mapping[str, Any], listed: ListedModel) -> "tuple[SearchResult, Path]":
     """Runs the whole command for plain settings; returns what was found and the folder it wrote into.
 
     Raises:
-        BadConfig: an unknown model, or a search or budget that makes no sense.
+        BadConfig: a search or budget that makes no sense, or a library that is not installed.
     """
     from twotower.config.build import make_split
     from twotower.runs.prepared import load_prepared
     from twotower.tuning.best_file import BEST, write_tuned
     from twotower.tuning.tune import tune
 
-    name = settings["tuned"]
-    build, search, start, fixed = _searched(settings)
-    folder = Path(settings["out"] or Path("tuning") / settings["data"]["name"] / name)
+    listed.make()  # a library that is not installed is told at once, not by every trial
+    folder = Path(settings["out"] or Path("tuning") / settings["data"]["name"] / listed.name)
     dataset = load_prepared(settings["data"], Path(settings["prepared"]))
     split = make_split(settings, dataset)
-    print(f"{name} on {dataset.name}, {split.name}: {settings['metric']} on validation, into {folder}")
-    found = tune(
-        build,
-        search,
+    print(f"{listed.name} on {dataset.name}, {split.name}: {settings['metric']} on validation, into {folder}")
+    best = tune(
+        listed.build(),
+        listed.search,
         split,
         metric=settings["metric"],
         max_trials=settings["trials"],
@@ -63,50 +61,17 @@ def tune_model(settings: Mapping[str, Any]) -> "tuple[SearchResult, Path]":
         seed=settings["seed"],
         block=settings["block"],
         say=partial(print, flush=True),
-        start=start,
+        start=listed.usual(),
         prune=settings["prune"],
         study_file=folder / STUDY,
-        identity={"model": name, "options": fixed},
+        identity={"model": listed.name, "options": listed.fixed},
     )
-    write_tuned(found, folder / BEST, model=name, split=split, fixed=fixed)
-    _print(found, settings, folder)
-    return found, folder
+    write_tuned(best, folder / BEST, model=listed.name, split=split, fixed=listed.fixed)
+    _print(best, settings, listed, folder)
+    return best, folder
 
 
-def _searched(settings: Mapping[str, Any]) -> "tuple[Build, dict[str, Any], dict[str, Any], dict[str, Any]]":
-    """What makes the model, its search space, its usual options, and what stays fixed.
-
-    Raises:
-        BadConfig: no such model.
-    """
-    from omegaconf import OmegaConf
-
-    name, own = settings["tuned"], settings["search"]
-    if name == TOWERS:
-        groups = {group: settings[group] for group in ("model", "features", "objective", "train")}
-        search = own or _content(conf_dir() / "search" / f"{TOWERS}.yaml")
-        with_options(groups, dict.fromkeys(search))
-        usual = {place: OmegaConf.select(OmegaConf.create(groups), place) for place in search}
-        n = int(settings["n_candidates"])
-        return partial(TowersOf, groups, n), search, usual, {**groups, "n_candidates": n}
-    listed = _listed(name)
-    build = listed.build()
-    build()  # a library that is not installed is told at once, not by every trial
-    return build, own or dict(listed.search), listed.options, dict(listed.model)
-
-
-def _listed(name: str) -> ListedModel:
-    return listed_model(name, also=(TOWERS,))
-
-
-def _content(file: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    found: Any = OmegaConf.to_container(OmegaConf.load(file))
-    return dict(found)
-
-
-def _print(found: "SearchResult", settings: Mapping[str, Any], folder: Path) -> None:
+def _print(found: "SearchResult", settings: Mapping[str, Any], listed: ListedModel, folder: Path) -> None:
     from twotower.tuning.best_file import BEST
 
     ended = sum(trial.error is None for trial in found.trials)
@@ -116,7 +81,7 @@ def _print(found: "SearchResult", settings: Mapping[str, Any], folder: Path) -> 
     print(f"best: {found.metric} {found.score:.4f} with {in_words(found.options)}")
     for name in found.at_border:
         print(f"note: {name}={found.options[name]} is at the border of what was tried; let its space grow")
-    print(f"written: {folder / BEST}, {folder / STUDY}\n\nnow: {use_of(found, settings, folder)}")
+    print(f"written: {folder / BEST}, {folder / STUDY}\n\nnow: {use_of(found, settings, listed, folder)}")
 
 
 def trial_table(found: "SearchResult") -> str:
@@ -133,11 +98,7 @@ def trial_table(found: "SearchResult") -> str:
         score = f"{trial.score:.4f}" if trial.error is None else "–"
         values = [str(trial.options[name]) for name in names]
         rows.append([str(at + 1), *values, score, f"{trial.seconds:.1f}", trial.error or ""])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
-        for row in rows
-    )
+    return aligned(rows, left=(len(rows[0]) - 1,))
 
 
 def in_words(options: Mapping[str, Any]) -> str:
@@ -145,30 +106,19 @@ def in_words(options: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={'null' if value is None else value}" for name, value in options.items()) or "no options"
 
 
-def use_of(found: "SearchResult", settings: Mapping[str, Any], folder: Path) -> str:
-    """The command that uses the best options."""
-    if settings["tuned"] in model_names(PEERS):
-        chosen = shlex.quote(f"eval.peers=[{settings['tuned']}]")
-        return f"python -m twotower.evaluate eval.tuned={shlex.quote(str(folder.parent))} {chosen}"
-    if settings["tuned"] != TOWERS:
-        chosen = shlex.join([f"eval.baselines=[{settings['tuned']}]", f"eval.baseline={settings['tuned']}"])
-        return f"python -m twotower.evaluate eval.tuned={shlex.quote(str(folder.parent))} {chosen}"
-    typed = [word for word in settings["typed"] if word.partition("=")[0] not in found.options]
-    return f"python -m twotower.train {shlex.join([*typed, *in_words(found.options).split()])}"
+def use_of(found: "SearchResult", settings: Mapping[str, Any], listed: ListedModel, folder: Path) -> str:
+    """The command that uses the best options: in a report for a baseline, in a training for ours."""
+    tuned = f"python -m twotower.evaluate eval.tuned={shlex.quote(str(folder.parent))}"
+    if listed.family == PEER:
+        return f"{tuned} {shlex.quote(f'eval.peers=[{listed.name}]')}"
+    if listed.family != OURS:
+        return f"{tuned} {shlex.join([f'eval.baselines=[{listed.name}]', f'eval.baseline={listed.name}'])}"
+    words = [word for word in settings["typed"] if word.partition("=")[0] not in found.options]
+    return f"python -m twotower.train {shlex.join([*words, *in_words(found.options).split()])}"
 
 
-_OWN = {"tuned", "trials", "minutes", "metric", "seed", "prune", "block", "n_candidates", "out", "search"}
+_OWN = {"trials", "minutes", "metric", "seed", "prune", "block", "out"}
 """Settings of this command alone; what else is typed is meant for training too."""
-
-
-def overrides_of(arguments: Sequence[str]) -> list[str]:
-    """What was typed as Hydra takes it: `model=als` chooses what is tuned, `model=reference` the towers' networks."""
-    networks = {file.stem for file in group_files("model")}
-    found = []
-    for word in arguments:
-        key, _, value = word.partition("=")
-        found.append(f"tuned={value}" if key == "model" and value not in networks else word)
-    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,12 +132,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> None:
-    overrides = overrides_of(arguments)
-    settings = plain(compose(overrides, "tune"))
-    settings["typed"] = [w for w in overrides if w.partition("=")[0].lstrip("+") not in _OWN]
-    if settings["tuned"] != TOWERS:
-        _listed(settings["tuned"])
-    tune_model(settings)
+    words, search = split_search(arguments)
+    settings = plain(compose(words, "tune"))
+    settings["typed"] = [w for w in words if w.partition("=")[0].lstrip("+") not in _OWN]
+    listed = ListedModel.of(settings)
+    refuse_unused(words, listed)
+    tune_model(settings, listed.with_search(search) if search else listed)
+
+
+def split_search(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """What Hydra composes, and the options of `search={…}`, which take the place of the model's own.
+
+    Raises:
+        BadConfig: `search` is no mapping.
+    """
+    from omegaconf import OmegaConf
+
+    words = [word for word in arguments if not word.startswith("search=")]
+    typed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([w for w in arguments if w.startswith("search=")]))
+    search = typed.get("search") or {}
+    if not isinstance(search, dict):
+        raise BadConfig(f"search={search}: name options and what to try, e.g. search={{alpha: [1, 5]}}")
+    return words, search
 
 
 if __name__ == "__main__":

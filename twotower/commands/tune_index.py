@@ -15,6 +15,7 @@ import numpy as np
 from twotower.commands.console import run_command
 from twotower.config.compose import compose, group_files, instantiate, plain
 from twotower.errors import BadConfig, BadInput
+from twotower.text import aligned
 from twotower.types import Floats
 
 if TYPE_CHECKING:
@@ -228,10 +229,8 @@ def _print(tuned: "IndexSearch", files: Sequence[Path], build: str | None) -> No
     from twotower.reports.index_page import columns_of, row_of
 
     rows = [columns_of(tuned), *map(row_of, tuned.unbeaten())]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     print(f"settings near recall {tuned.goal.recall} that no other one beats in recall, time and weight:\n")
-    for row in rows:
-        print("  ".join([row[0].ljust(widths[0]), *(v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))]))
+    print(aligned(rows))
     for failure in tuned.failures:
         print(f"\nnot measured: {failure.label}: {failure.error}")
     if tuned.left_out:

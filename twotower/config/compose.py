@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twotower.errors import BadConfig
+from twotower.text import one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ALLOWED_PREFIX = "twotower."
+OPEN_GROUPS = ("model", "towers", "features", "objective", "train", "serve", "index", "protocol")
+"""Groups whose files hold what differs from the constructors' defaults; every other option can be typed as well."""
 
 
 def conf_dir() -> Path:
@@ -44,11 +47,21 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
 
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            return hydra_compose(config_name, overrides=list(overrides))
+            return hydra_compose(config_name, overrides=opened(overrides))
     except OverrideParseException as error:
-        raise BadConfig(f"override {error.override!r} does not parse: {_one_line(error)}") from error
+        raise BadConfig(f"override {error.override!r} does not parse: {one_line(error)}") from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadConfig(_one_line(error)) from error
+        raise BadConfig(one_line(error)) from error
+
+
+def opened(overrides: Sequence[str]) -> list[str]:
+    """Words such as `train.lr=0.01` as Hydra takes them where the file of the group does not name the option.
+
+    >>> opened(["train.lr=0.01", "data=ml-1m", "+train.lr=1"])
+    ['++train.lr=0.01', 'data=ml-1m', '+train.lr=1']
+    """
+    dotted = tuple(f"{group}." for group in OPEN_GROUPS)
+    return [f"++{word}" if word.startswith(dotted) and "=" in word else word for word in overrides]
 
 
 def plain(config: Any) -> Any:
@@ -65,7 +78,7 @@ def plain(config: Any) -> Any:
     try:
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise BadConfig(_one_line(error)) from error
+        raise BadConfig(one_line(error)) from error
 
 
 def instantiate(config: Any, **options: Any) -> Any:
@@ -91,7 +104,7 @@ def instantiate(config: Any, **options: Any) -> Any:
     except HydraException as error:
         cause = error.__cause__ or error
         if isinstance(cause, TypeError):
-            raise BadConfig(f"{config['_target_']}: {_one_line(cause)}") from error
+            raise BadConfig(f"{config['_target_']}: {one_line(cause)}") from error
         raise cause from None
 
 
@@ -109,7 +122,7 @@ def locate(target: Any) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise BadConfig(f"_target_ {target!r}: {_one_line(error)}") from error
+        raise BadConfig(f"_target_ {target!r}: {one_line(error)}") from error
     if not (inspect.isclass(found) or inspect.isfunction(found)) or not found.__module__.startswith(ALLOWED_PREFIX):
         raise BadConfig(f"_target_ {target!r} is refused: it is not a class or function defined in twotower")
     return found
@@ -131,7 +144,3 @@ def _targets(config: Any) -> Iterator[Any]:
         children = config
     for child in children:
         yield from _targets(child)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

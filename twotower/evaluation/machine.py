@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import twotower
+from twotower.cores import usable_cores
 
 LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "torch", "faiss-cpu", "annoy", "scikit-learn")
 
@@ -31,11 +32,10 @@ def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
 
 def machine() -> dict[str, str | int | float]:
     """System, processor, usable cores and memory in GiB; threads where a variable limits them."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     facts: dict[str, str | int | float] = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": usable,
+        "cores": usable_cores(),
     }
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         facts["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)

@@ -134,7 +134,7 @@ def rating_table(rows: Sequence[RatingRow]) -> str:
     models = sorted(dict.fromkeys(row.model for row in rows), key=lambda model: of[model, metrics[0]].value)
     lines = [["model", *(head for metric in metrics for head in (metric, "interval", "p (Holm)"))]]
     lines += [[model, *(cell for metric in metrics for cell in _cells(of.get((model, metric))))] for model in models]
-    return aligned(lines)
+    return aligned(lines, ruled=True)
 
 
 def _figures(amounts: Mapping[str, Float64s]) -> dict[str, Float64s]:

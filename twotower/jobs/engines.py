@@ -1,10 +1,10 @@
 """`Engine`: carries out a task on numbered parts, here or on many machines; the task never knows where it runs."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from twotower.cores import thread_limit, usable_cores
 from twotower.errors import BadConfig
 
 Run = Callable[[int], None]
@@ -35,7 +35,8 @@ class Engine(ABC):
             if value is not None and value < 1:
                 raise BadConfig(f"{name} must be at least 1, got {value}")
         self.workers = workers
-        self.threads = threads or max(1, usable_cores() // workers)
+        cores = usable_cores()
+        self.threads = threads or max(1, min(cores, thread_limit() or cores) // workers)
 
     @abstractmethod
     def each(self, task: Task, numbers: Sequence[int]) -> Iterator[int]:
@@ -45,10 +46,3 @@ class Engine(ABC):
             BundleError: a worker died.
             TwoTowerError: whatever the task raised.
         """
-
-
-def usable_cores() -> int:
-    """Cores that this process may use; fewer where `OMP_NUM_THREADS` says so."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(said)) if said.isdigit() and int(said) else cores

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from twotower.jobs.parts import Step, looked_up
 from twotower.runs.bundle import Bundle
 from twotower.storage.unfinished import Unfinished
 from twotower.types import NO_ITEM
+
+if TYPE_CHECKING:
+    from twotower.models.two_tower.encoder import TowerEncoder
 
 VECTORS = "vectors.npy"
 
@@ -44,7 +47,7 @@ class EmbedItems:
         """Loads the run."""
         bundle = opened(self.run, self.towers)
         item_ids = IdMap.load(bundle.directory / "item_ids.parquet", "item")
-        encoder = bundle.model().encoder
+        encoder = item_encoder(bundle)
         schema = read_schema(bundle, encoder.item_columns)
 
         def embed(rows: pa.Table, first: int) -> pa.Table:
@@ -71,10 +74,27 @@ def opened(run: str, towers: str) -> Bundle:
     return bundle
 
 
+def item_encoder(bundle: Bundle) -> "TowerEncoder":
+    """What makes vectors of item features.
+
+    Raises:
+        BundleError: the run's model has no ItemNet.
+    """
+    from twotower.models.two_tower.estimator import TwoTower  # loads torch, which no help text needs
+
+    model = bundle.model()
+    if not isinstance(model, TwoTower):
+        raise BundleError(
+            f"run {bundle.name!r} is of {type(model).__name__}, which makes no vectors of item features; "
+            "embed items with a run of model=two_tower"
+        )
+    return model.encoder
+
+
 def item_columns(bundle: Bundle) -> tuple[str, ...]:
     """Parquet columns that the towers of a run read of an item."""
     names = pq.read_schema(bundle.directory / "catalogue.parquet").names
-    wanted = bundle.model().encoder.item_columns
+    wanted = item_encoder(bundle).item_columns
     return tuple(name for name in names if name in wanted or name.removesuffix(WEIGHTS) in wanted)
 
 

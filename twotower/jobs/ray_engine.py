@@ -13,6 +13,7 @@ from typing import Any
 from twotower import errors
 from twotower.errors import BadConfig, BundleError, TwoTowerError
 from twotower.jobs.engines import Engine, Task
+from twotower.text import one_line
 
 _OBJECT_STORE = 100 << 20
 """Bytes of Ray's shared memory: numbers of parts are all that goes through it."""
@@ -63,8 +64,7 @@ class RayEngine(Engine):
                     yield _number(row)
             except ray.exceptions.RayError as error:
                 raise BundleError(
-                    f"Ray gave up: {' '.join(str(error).split())[:500]}; "
-                    "type the command again to go on from the finished parts"
+                    f"Ray gave up: {one_line(error)[:500]}; type the command again to go on from the finished parts"
                 ) from error
 
     @contextmanager

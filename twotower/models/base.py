@@ -1,8 +1,10 @@
 """`Model`: what can be fitted, tuned, saved, published and asked for lists; `ScoringModel` scores whole catalogues."""
 
+import importlib
 import inspect
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from twotower.data.split import Split
 from twotower.errors import BadInput, BundleError, NotFitted
+from twotower.protocols import Ranker
 from twotower.topk import top_k
 from twotower.training.context import QUIET, FitContext
 from twotower.types import Array, Floats, Queries, Ragged, TopK
@@ -20,6 +23,8 @@ BLOCK_CELLS = 4_000_000
 
 BLOCK_QUERIES = 4096
 """Queries at once for models that never hold scores of the whole catalogue for each."""
+LONGEST_REPR = 120
+"""Characters of options in a `repr`."""
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
 
@@ -35,6 +40,7 @@ class Model(ABC):
         serves_new_items: items without training events are recommended for what they are.
         has_vectors: scores are products of `user_vectors` and `item_vectors`, so the model can be indexed.
         predicts_values: `predict` says which value a user would give an item.
+        refits: the last fit learns from validation too; a model that does not watches it to the end.
     """
 
     n_items: int = 0
@@ -42,6 +48,7 @@ class Model(ABC):
     serves_new_items: ClassVar[bool] = False
     has_vectors: ClassVar[bool] = False
     predicts_values: ClassVar[bool] = False
+    refits: ClassVar[bool] = True
 
     @abstractmethod
     def fit(self, split: Split, context: FitContext = QUIET) -> Self:
@@ -60,6 +67,10 @@ class Model(ABC):
     def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
         """The score of every candidate; what stands at padding means nothing. Shape [B, C]."""
 
+    def ranker(self) -> Ranker | None:
+        """The second stage that the model brings along for its own candidates, if it has one."""
+        return None
+
     @abstractmethod
     def state(self) -> dict[str, Array]:
         """Everything learnt, as named arrays."""
@@ -73,11 +84,13 @@ class Model(ABC):
 
         What only watching validation can find out, such as the number of epochs, is found in a fit before.
         """
-        found = self.fit(split, context.inside("search")).found_options() if self.watches_validation else {}
+        if not self.refits:
+            return self.fit(split, context)
+        found = self.fit(split, context.inside("search")).found_options() if self.finds_options else {}
         return type(self)(**{**self.options(), **found}).fit(split.refit(), context)
 
     @property
-    def watches_validation(self) -> bool:
+    def finds_options(self) -> bool:
         """Whether `fit` finds options out by watching `split.validation`, which the last fit cannot."""
         return type(self).found_options is not Model.found_options
 
@@ -102,9 +115,13 @@ class Model(ABC):
         self._save_facts(directory)
 
     def _save_facts(self, directory: Path) -> None:
-        kind = type(self)
-        facts = {"class": f"{kind.__module__}.{kind.__qualname__}", "n_items": self.n_items, "options": self.options()}
+        facts = {"class": self.path(), "n_items": self.n_items, "options": self.options()}
         (directory / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+
+    @classmethod
+    def path(cls) -> str:
+        """The import path of the class, by which a saved model names it."""
+        return f"{cls.__module__}.{cls.__qualname__}"
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -133,10 +150,13 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         """Class, the options that are not the defaults, and what was learnt: a line of a notebook."""
-        parameters = inspect.signature(type(self).__init__).parameters
-        changed = {n: v for n, v in self.options().items() if v != parameters[n].default}
-        learnt = f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
-        return f"<{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in changed.items())}), {learnt}>"
+        changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self.options(), type(self)().options()))
+        if len(changed) > LONGEST_REPR:
+            changed = changed[:LONGEST_REPR].rpartition(", ")[0] + ", …"
+        return f"<{type(self).__name__}({changed}), {self._learnt()}>"
+
+    def _learnt(self) -> str:
+        return f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
 
     def _check(self, queries: Queries) -> None:
         """Refuses queries that this model cannot read; every `score` begins with it."""
@@ -192,6 +212,16 @@ class ScoringModel(Model):
         return top_k(self.score(queries), k, queries.exclusions)
 
 
+def _changed(options: Mapping[str, Any], defaults: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, Any]]:
+    """Options that differ from the defaults, those of groups under the group's name."""
+    for name, value in options.items():
+        default = defaults[name]
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            yield from _changed(value, default, f"{under}{name}.")
+        elif value != default:
+            yield f"{under}{name}", value
+
+
 def model_facts(directory: Path) -> dict[str, Any]:
     """Class, size and options of a saved model.
 
@@ -213,3 +243,20 @@ def refuse_foreign_items(items: Ragged, n_items: int, what: str) -> None:
             f"{what} of query {items.row_ids()[first]} names item {items.values[first]}, but the model knows items "
             f"0..{n_items - 1}; give NO_ITEM (-1) for an unknown item, or fit again on the grown catalogue"
         )
+
+
+def load_model(directory: Path) -> Model:
+    """The model that `save` wrote, of the class that the directory names, which must be one of twotower's.
+
+    Raises:
+        BundleError: the directory names something else.
+    """
+    name = str(model_facts(directory)["class"])
+    module, _, attribute = name.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), attribute, None) if module.startswith("twotower.") else None
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, Model)):
+        raise BundleError(f"{directory} names {name!r} as its model, which is no model of twotower; fit it again")
+    return kind.load(directory)

@@ -16,6 +16,8 @@ class StoredVectors(VectorModel):
     this rule best to the training users; without history, the popular list. What nothing speaks for comes last.
     """
 
+    has_biases = True
+
     best_epochs: int
 
     def _start(self, dim: int, epochs: int) -> None:

@@ -1,15 +1,15 @@
 """`VectorModel`: the contract of models whose score is a product of a query's and an item's vector."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
-from twotower.ann.faiss_products import pair_scores_of
 from twotower.models.base import BLOCK_QUERIES, ScoringModel
 from twotower.models.best_products import ItemVectors, best_products
 from twotower.models.matrix import all_zero, products, with_fallback
 from twotower.topk import top_k_of_shared
-from twotower.types import Array, Floats, Queries, TopK
+from twotower.types import Array, Bools, Floats, Queries, TopK
 
 
 class VectorModel(ScoringModel):
@@ -20,12 +20,15 @@ class VectorModel(ScoringModel):
     """
 
     has_vectors = True
+    has_biases: ClassVar[bool] = False
+    """Whether the item vectors end with the items' biases."""
 
     _item_vectors: Floats
     """float32, a bias last. Shape [N, D] or [N, D + 1]."""
     _popular: Floats
     """Scores where nothing is known of the user. Shape [N]."""
     _measured: tuple[Array, ItemVectors] | None = None
+    _last: tuple[Queries, Floats, Floats] | None = None
 
     @property
     def item_vectors(self) -> Floats:
@@ -33,16 +36,26 @@ class VectorModel(ScoringModel):
         self._check_fitted()
         return self._item_vectors
 
+    @property
+    def likeness(self) -> Floats:
+        """Item vectors whose cosine says how alike items are: without the bias. Shape [N, D]."""
+        vectors = self.item_vectors
+        return vectors[:, :-1] if self.has_biases else vectors
+
     def user_vectors(self, queries: Queries) -> Floats:
         """What an index is asked with: query vectors, as long as the items'. Shape [B, D] or [B, D + 1]."""
-        return self._extended(self.query_vectors(queries))
+        return self._extended(self._asked(queries))
 
-    def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
-        """Products of the candidates alone; of popularity where nothing is known of the user. Shape [B, C]."""
-        vectors = self.query_vectors(queries)
-        items = np.maximum(candidates.items, 0)
-        scores = pair_scores_of(self._extended(vectors), items, self._item_vectors, "inner_product")
-        return np.where(all_zero(vectors)[:, None], self._popular[items], scores)
+    def knows(self, queries: Queries) -> Bools:
+        """Queries whose vector says something; the others get popular items. Shape [B]."""
+        return ~all_zero(self._asked(queries))
+
+    def _asked(self, queries: Queries) -> Floats:
+        """Query vectors; those of the queries that were asked for last are kept, for two stages ask for them twice."""
+        last = self._last
+        if last is None or last[0] is not queries or last[1] is not self._item_vectors:
+            self._last = last = (queries, self._item_vectors, self.query_vectors(queries))
+        return last[2]
 
     @abstractmethod
     def query_vectors(self, queries: Queries) -> Floats:

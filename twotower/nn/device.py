@@ -1,7 +1,6 @@
 """Where and how tensors are computed: device, threads, autocast."""
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 import torch.utils.deterministic
 
+from twotower.cores import thread_limit, usable_cores
 from twotower.errors import BadConfig
 
 
@@ -22,9 +22,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise BadConfig("train.device=cuda, but torch sees no GPU; use train.device=auto or cpu")
+        raise BadConfig("device=cuda, but torch sees no GPU; use device=auto or cpu")
     if name not in ("cpu", "cuda"):
-        raise BadConfig(f"train.device={name!r} is unknown; use auto, cpu or cuda")
+        raise BadConfig(f"device={name!r} is unknown; use auto, cpu or cuda")
     return torch.device(name)
 
 
@@ -32,10 +32,10 @@ def set_threads(threads: int | None) -> int:
     """Sets torch's compute threads; None keeps OMP_NUM_THREADS or takes one per available core. Returns the number."""
     if threads is not None:
         if threads < 1:
-            raise BadConfig(f"train.threads={threads} must be at least 1, or null for one per core")
+            raise BadConfig(f"threads={threads} must be at least 1, or null for one per core")
         torch.set_num_threads(threads)
-    elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    elif thread_limit() is None:
+        torch.set_num_threads(usable_cores())
     return torch.get_num_threads()
 
 

@@ -24,7 +24,7 @@ def text_table(report: Report) -> str:
         spread = [wording.seeds_text(model, row) for _ in seeds]
         tested = [f"{gain_text(report, row)} {wording.mark(report, row)}".strip(), p_text(row)]
         rows.append([model.name, f"{row.mean:.4f}", interval_text(row), *tested, *spread, *others])
-    return aligned(rows)
+    return aligned(rows, ruled=True)
 
 
 def print_report(report: Report, file: TextIO | None = None) -> None:

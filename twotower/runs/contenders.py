@@ -13,13 +13,38 @@ from twotower.evaluation.index_cost import IndexUse
 from twotower.protocols import Recommender
 from twotower.runs.bundle import Bundle
 from twotower.runs.served_run import ServedRun
-from twotower.stages.recommender import GoldStandard, TwoStageRecommender
+from twotower.stages.recommender import FirstStage, GoldStandard, TwoStageRecommender
 from twotower.stages.retriever import Retriever
 
-TOWERS, BOTH, GOLD = "towers", "towers + RankNet", "RankNet on everything"
+GOLD = "RankNet on everything"
 EXACTLY = " (exact retrieval)"
-_NAMES_AND_PLACES = frozenset(("run", "runs_dir", "prepared", "resume", "progress"))
+_NAMES_AND_PLACES = frozenset(("run", "runs_dir", "prepared", "resume", "progress", "device", "threads"))
+_SEEDS = frozenset(("train.seed", "model.seed"))
 """Settings that change how a training goes and where it lies, not what comes out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageNames:
+    """What the contenders of a run are called.
+
+    Attributes:
+        first: the first stage alone.
+        both: both stages; None where the run has one.
+    """
+
+    first: str
+    both: str | None = None
+
+    @classmethod
+    def of(cls, served: ServedRun, bundle: Bundle) -> "StageNames":
+        """Those of the two-tower system, or of any other model after its name in `conf/model`."""
+        model = str(bundle.config().get("model_name", "model"))
+        first, arrow, _ = model.partition(" → ")
+        if arrow:
+            return cls(f"{first} (this run)", model)
+        if model == "two_tower":
+            return cls("towers", "towers + RankNet")
+        return cls(f"{model} (this run)", f"{model} + second stage" if served.ranker else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +95,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], under: str = "
     found: list[str] = []
     for key in dict.fromkeys((*one, *other)):
         place, a, b = f"{under}{key}", one.get(key), other.get(key)
-        if place in _NAMES_AND_PLACES or place == "train.seed" or a == b:
+        if place in _NAMES_AND_PLACES or place in _SEEDS or a == b:
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differences(a, b, f"{place}.")
@@ -94,97 +119,132 @@ def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, pre
     """
     first, *others = bundles
     served = ServedRun.open(first.directory)
-    n = int(settings["n_candidates"])
-    made = {name: make() for name, make in _makers(served, first, settings).items()}
+    names = StageNames.of(served, first)
+    made = {name: make() for name, make in _makers(served, first, names, settings).items()}
     for bundle in others:  # found now, not after hours
         _refuse_other_index(served, ServedRun.open(bundle.directory))
-    seconds = sum(float(bundle.manifest["train_seconds"]) for bundle in bundles) / len(bundles)
-    told = ", ".join(bundle.name for bundle in bundles)
     stages = {
         prefix + name: Entrant(
             stage,
-            {
-                "run": told,
-                "seed": _seed(first),
-                "index": _index_of(served, stage),
-                **({"n_candidates": n} if BOTH in name else {}),
-            },
+            _options_of(served, stage, bundles, settings),
             None,
-            seconds,
-            OURS if name == BOTH else STAGE,
+            sum(float(bundle.manifest["train_seconds"]) for bundle in bundles) / len(bundles),
+            OURS if name == (names.both or names.first) else STAGE,
             {_seed(bundle): partial(_stage, bundle, settings, name) for bundle in others},
             _seed(first),
         )
         for name, stage in made.items()
     }
     uses = {}
-    for name in (TOWERS, BOTH):
+    for name in filter(None, (names.first, names.both)):
         exact = f"{prefix}{name}{EXACTLY}"
         uses[prefix + name] = IndexUse(_in_words(served, served.direct), exact if exact in stages else None)
-    builds_on = {name: name.replace(BOTH, TOWERS) for name in stages if BOTH in name}
+    both = names.both or ""
+    builds_on = {name: name.replace(both, names.first) for name in stages if both and both in name}
     return RunContenders(bundles, stages, uses, builds_on)
 
 
+def pairing(retriever: Bundle, ranker: Bundle, settings: Mapping[str, Any]) -> RunContenders:
+    """The first stage of one run under the second stage of another, and alone.
+
+    Raises:
+        BundleError: they were trained on different data.
+    """
+    served = ServedRun.open(retriever.directory, ranker=ranker.directory)
+    n, popularity = int(settings["n_candidates"]), served.files.popularity
+    first, both = retriever.name, f"{retriever.name} → {ranker.name}"
+    stages = {
+        first: TwoStageRecommender(served.direct, n_candidates=1, popularity=popularity),
+        both: TwoStageRecommender(served.direct, served.ranker, n_candidates=n, popularity=popularity),
+    }
+    entrants = {
+        name: Entrant(stage, _options_of(served, stage, (retriever, ranker), settings), family=STAGE)
+        for name, stage in stages.items()
+    }
+    return RunContenders((retriever, ranker), entrants, {}, {both: first})
+
+
+def _options_of(
+    served: ServedRun, stage: Recommender, bundles: Sequence[Bundle], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of which runs a contender is made, and how it finds and orders candidates."""
+    ranked = isinstance(stage, TwoStageRecommender) and stage.ranker is not None
+    return {
+        "run": ", ".join(bundle.name for bundle in bundles),
+        "seed": _seed(bundles[0]),
+        "index": _index_of(served, stage),
+        **({"n_candidates": int(settings["n_candidates"])} if ranked else {}),
+    }
+
+
 def _refuse_other_index(one: ServedRun, other: ServedRun) -> None:
-    kinds = [type(run.direct.index).__name__ for run in (one, other)]
-    if kinds[0] != kinds[1]:
+    indexes = [type(getattr(run.direct, "index", None)).__name__ for run in (one, other)]
+    if indexes[0] != indexes[1]:
         raise BadConfig(
-            f"eval.pool_seeds: run {one.name!r} asks {kinds[0]}, run {other.name!r} {kinds[1]}; "
+            f"eval.pool_seeds: run {one.name!r} asks {indexes[0]}, run {other.name!r} {indexes[1]}; "
             "build the same index for both with `make build-index`"
         )
 
 
 def _stage(bundle: Bundle, settings: Mapping[str, Any], name: str) -> Recommender:
     """One stage of a run that is opened for it."""
-    return _makers(ServedRun.open(bundle.directory), bundle, settings)[name]()
+    served = ServedRun.open(bundle.directory)
+    return _makers(served, bundle, StageNames.of(served, bundle), settings)[name]()
 
 
-def _makers(served: ServedRun, bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, Callable[[], Recommender]]:
+def _makers(
+    served: ServedRun, bundle: Bundle, names: StageNames, settings: Mapping[str, Any]
+) -> dict[str, Callable[[], Recommender]]:
     """Every stage by its name, to what makes it."""
-    n, popularity = int(settings["n_candidates"]), served.recommender.popularity
+    n, popularity = int(settings["n_candidates"]), served.files.popularity
     makers: dict[str, Callable[[], Recommender]] = {}
     for suffix, retriever in _first_stages(served, settings["strategies"]).items():
-        both = partial(TwoStageRecommender, retriever, served.recommender.ranker, n_candidates=n, popularity=popularity)
-        makers[TOWERS + suffix] = partial(TwoStageRecommender, retriever, n_candidates=1, popularity=popularity)
-        makers[BOTH + suffix] = both
+        makers[names.first + suffix] = partial(TwoStageRecommender, retriever, n_candidates=1, popularity=popularity)
+        if names.both is None:
+            continue
+        both = partial(TwoStageRecommender, retriever, served.ranker, n_candidates=n, popularity=popularity)
+        makers[names.both + suffix] = both
         if not suffix and _wants_gold(bundle, settings["gold"]):
             makers[GOLD] = lambda stages=both: GoldStandard(stages())  # type: ignore[misc]
     return makers
 
 
-def _first_stages(served: ServedRun, strategies: Sequence[str]) -> dict[str, Retriever]:
+def _first_stages(served: ServedRun, strategies: Sequence[str]) -> dict[str, FirstStage]:
     """What is added to a contender's name, to its first stage.
 
     Raises:
         BadConfig: an unknown strategy, or one that does not suit the index.
     """
-    found = {"": served.direct}
+    stages: dict[str, FirstStage] = {"": served.direct}
     for strategy in strategies:
         if strategy != "direct":
-            found[f" ({strategy})"] = served.under(strategy=strategy).recommender.retriever
-    if not served.direct.index.exact:
-        found[EXACTLY] = served.direct.exactly()
-    return found
+            stages[f" ({strategy})"] = served.under(strategy=strategy).recommender.retriever
+    if isinstance(served.direct, Retriever) and not served.direct.index.exact:
+        stages[EXACTLY] = served.direct.exactly()
+    return stages
 
 
 def _index_of(served: ServedRun, stage: Recommender) -> str:
     return _in_words(served, stage.retriever) if isinstance(stage, TwoStageRecommender) else "none"
 
 
-def _in_words(served: ServedRun, retriever: Retriever) -> str:
+def _in_words(served: ServedRun, retriever: FirstStage) -> str:
     """The index and what it does per query, such as `FaissIndex, nprobe 64`."""
+    if not served.has_index or not isinstance(retriever, Retriever):
+        return "none"
     index = retriever.index
     effort = getattr(index, "effort", None)
-    if not served.has_index:
-        return "none"
     return type(index).__name__ + (f", {effort} {getattr(index, effort)}" if effort else "")
 
 
 def _wants_gold(bundle: Bundle, gold: bool | str) -> bool:
     if gold == "auto":
-        return not instantiate(bundle.config()["objective"]).trains_towers
+        objective = bundle.config().get("objective")
+        return objective is not None and not instantiate(objective).trains_towers
     return bool(gold)
 
 
 def _seed(bundle: Bundle) -> int:
-    return int(bundle.config()["train"]["seed"])
+    config = bundle.config()
+    options = config.get("train") or config.get("model") or {}
+    return int(options.get("seed", 0))

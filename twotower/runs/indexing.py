@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from twotower.ann.base import IndexBase
 from twotower.ann.measuring.recall import GroundTruth, calibrated
 from twotower.config.compose import instantiate, plain
 from twotower.errors import BadConfig, BundleError
-from twotower.runs.bundle import LATEST, Bundle, publish_index
+from twotower.runs.bundle import LATEST, Bundle, HasVectors
+from twotower.runs.publishing import publish_index
+from twotower.text import one_line
 from twotower.types import Floats
 
 
@@ -118,7 +120,7 @@ def user_samples(bundle: Bundle, n: int, seed: int) -> tuple[Floats, Floats]:
     if len(active) < 2:
         raise BundleError(f"run {bundle.name!r}: {len(active)} users have a history, so recall cannot be measured")
     drawn = np.random.default_rng(seed).permutation(active)[: 2 * n]
-    vectors: Floats = bundle.model().user_vectors(files.queries(drawn))
+    vectors = cast(HasVectors, bundle.model()).user_vectors(files.queries(drawn))
     return vectors[: len(drawn) // 2], vectors[len(drawn) // 2 :]
 
 
@@ -134,7 +136,7 @@ def options_in(path: Path) -> Mapping[str, Any]:
     try:
         found = plain(OmegaConf.load(path))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise BadConfig(f"index_file {path} cannot be read: {' '.join(str(error).split())}") from error
+        raise BadConfig(f"index_file {path} cannot be read: {one_line(error)}") from error
     if not isinstance(found, Mapping) or "_target_" not in found:
         raise BadConfig(f"index_file {path} must hold _target_ and options, as the files of conf/index/ do")
     return found

@@ -13,9 +13,11 @@ import twotower
 from twotower.config.build import read_source
 from twotower.config.compose import instantiate
 from twotower.data.dataset import Dataset
+from twotower.data.sources import Source
 from twotower.data.split import Split
 from twotower.errors import BadInput
 from twotower.storage.atomic import fresh, put_in_place, standing
+from twotower.storage.whole_file import write_whole_json
 
 if TYPE_CHECKING:
     from twotower.models.two_tower.options import FeatureOptions, TowerOptions
@@ -29,7 +31,7 @@ def save_prepared(dataset: Dataset, data: Mapping[str, Any], folder: Path) -> No
     """Saves a data set and, last, the recipe by which `load_prepared` knows it again."""
     (folder / RECIPE).unlink(missing_ok=True)
     dataset.save(folder)
-    (folder / RECIPE).write_text(json.dumps(_recipe(data), indent=2) + "\n")
+    write_whole_json(folder / RECIPE, _recipe(data))
 
 
 def load_prepared(data: Mapping[str, Any], folder: Path) -> Dataset:
@@ -55,7 +57,7 @@ def save_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> "Pre
         split.train.save(new / "train.parquet")
         split.validation.target.save(new / "validation.parquet")
         split.test.target.save(new / "test.parquet")
-        (new / RECIPE).write_text(json.dumps(_input_recipe(split, settings), indent=2) + "\n")
+        write_whole_json(new / RECIPE, _input_recipe(split, settings))
         former = put_in_place(new, target)
     if former is not None:
         shutil.rmtree(former)
@@ -83,7 +85,7 @@ def load_inputs(split: Split, settings: Mapping[str, Any], folder: Path) -> "Pre
 
 def _input_options(settings: Mapping[str, Any]) -> "tuple[FeatureOptions, int]":
     options: FeatureOptions = instantiate(settings["features"])
-    towers: TowerOptions = instantiate(settings["model"])
+    towers: TowerOptions = instantiate(settings["towers"])
     return options, towers.identity_min_count
 
 
@@ -104,18 +106,13 @@ def _input_recipe(split: Split, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recipe(data: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the content: source, positives and the state of the files read, as JSON would give them back."""
-    parts = {"source": data["source"], "positives": data["positives"], "files": _stamps(data["source"])}
+    files = _stamps(instantiate(data["source"]))
+    parts = {"source": data["source"], "positives": data["positives"], "files": files}
     recipe: dict[str, Any] = json.loads(json.dumps(parts))
     return recipe
 
 
-def _stamps(source: Mapping[str, Any]) -> list[list[Any]]:
-    """Size and time of change of every file beside the one that `path` names, or in the folder that `root` names."""
-    root, path = source.get("root"), source.get("path")
-    folder = Path(root or ".") / str(source.get("variant") or source.get("folder") or "")
-    if path:
-        folder = (Path(root or ".") / path).parent
-    if not (root or path) or not folder.is_dir():
-        return []
-    stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
-    return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+def _stamps(source: Source) -> list[tuple[str, int, int]]:
+    """Path, size and time of change (ns) of every file that a source reads and that is there."""
+    stats = [(str(path), path.stat()) for path in source.files() if path.is_file()]
+    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]

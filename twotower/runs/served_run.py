@@ -3,20 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
+from twotower.ann.base import IndexBase
+from twotower.ann.exact import ExactIndex
 from twotower.config.compose import instantiate
-from twotower.errors import BadConfig
+from twotower.errors import BadConfig, BundleError
+from twotower.models.base import Model
 from twotower.protocols import Ranker
-from twotower.runs.bundle import LATEST, Bundle
+from twotower.runs.answer import Answer, Explanation, Reason, Recommended
+from twotower.runs.bundle import LATEST, Bundle, HasVectors
 from twotower.runs.serving_files import ServingFiles
 from twotower.stages.filters import lifetime_masks, rule_masks
-from twotower.stages.recommender import How, Trace, TwoStageRecommender
+from twotower.stages.list_retriever import ListRetriever
+from twotower.stages.pair_ranker import PairRanker
+from twotower.stages.recommender import FirstStage, Trace, TwoStageRecommender
 from twotower.stages.retriever import Retriever
+from twotower.stages.similar import because, similar_items
 from twotower.stages.strategies import checked_strategy, retriever_for
-from twotower.types import NO_ITEM, UNKNOWN_USER, Ids, Queries, Ragged, TopK
+from twotower.types import NO_ITEM, UNKNOWN_USER, Floats, Ids, Queries, Ragged, TopK
 
 SHOWN_FEATURES = 4
 
@@ -59,66 +66,6 @@ class ServeOptions:
                 raise BadConfig(f"{name} must be at least 1, got {value}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """An item of the history that speaks for a recommended one."""
-
-    item: Any
-    title: str | None
-    cosine: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recommended:
-    """One place of a list.
-
-    Attributes:
-        item: external id.
-        title: what people call it, if the catalogue says.
-        features: its first few catalogue values.
-        retrieval_score: first stage.
-        rank_score: second stage. Both are the number of events when nothing is known of the user.
-        because: items of the history that speak for it; filled when an explanation was asked for.
-    """
-
-    item: Any
-    title: str | None
-    features: dict[str, Any]
-    retrieval_score: float
-    rank_score: float
-    because: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What the stages did: items retrieved, removed rule by rule, left to be ranked."""
-
-    retrieved: int
-    removed: dict[str, int]
-    ranked: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A list for one user.
-
-    Attributes:
-        run: name of the run.
-        user: external id as asked, or None.
-        how: the way the query was answered.
-        items: the list, best first.
-        explanation: filled when asked for.
-        gold: external ids of the list that RankNet would make of the whole catalogue; filled when asked for.
-    """
-
-    run: str
-    user: Any
-    how: How
-    items: tuple[Recommended, ...]
-    explanation: Explanation | None = None
-    gold: tuple[Any, ...] | None = None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedRun:
     """A bundle with everything loaded; answers change nothing, so one object serves all threads.
@@ -129,7 +76,10 @@ class ServedRun:
         recommender: both stages under the rules of `options`.
         options: how lists are made.
         has_index: False if item vectors are compared one by one because no index was built.
-        direct: first stage that asks the index with the user's vector, whatever the strategy of `options`.
+        direct: first stage that asks the index with the user's vector, whatever the strategy of `options`; of a model
+            without vectors its own lists.
+        ranker: second stage, if there is one.
+        likeness: vectors whose cosine says how alike items are; None if the model has no vectors. Shape [N, D].
     """
 
     name: str
@@ -137,26 +87,35 @@ class ServedRun:
     recommender: TwoStageRecommender
     options: ServeOptions
     has_index: bool
-    direct: Retriever
+    direct: FirstStage
+    ranker: Ranker | None = None
+    likeness: Floats | None = None
 
     @classmethod
-    def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs") -> Self:
+    def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs", *, ranker: str | Path | None = None) -> Self:
         """Opens a run by name or path, the newest by default, with the `serve` options that it was trained with.
 
+        Args:
+            run: finds the candidates, and ranks them if its model has a second stage.
+            runs_dir: where runs lie.
+            ranker: another run of the same data whose model ranks the candidates instead.
+
         Raises:
-            BundleError: the run is absent, half written or damaged, or its index belongs to other towers.
+            BundleError: a run is absent, half written or damaged, its index belongs to another model, or the runs are
+                of different data.
         """
         bundle = Bundle.open(run, runs_dir)
-        files, index, exact = bundle.serving(), bundle.index(), bundle.model().recommender()
-        retriever = exact.retriever
-        if index is not None:
-            retriever = Retriever(retriever.encoder, index, bundle.item_vectors())
+        files, model = bundle.serving(), bundle.model()
+        index = bundle.index() if bundle.has_vectors else None
+        direct = _first_stage(bundle, model, index)
+        second = model.ranker() if ranker is None else _other_ranker(bundle, Bundle.open(ranker, runs_dir))
         chosen = bundle.config().get("serve")
         options = instantiate(chosen) if chosen else ServeOptions()
         if bundle.replaced():
-            return cls.open(run, runs_dir)
-        stages = _stages(files, retriever, exact.ranker, options)
-        return cls(bundle.name, files, stages, options, index is not None, retriever)
+            return cls.open(run, runs_dir, ranker=ranker)
+        name = bundle.name if ranker is None else f"{bundle.name} + {Bundle.open(ranker, runs_dir).name}"
+        stages = _stages(files, direct, second, options)
+        return cls(name, files, stages, options, index is not None, direct, second, _likeness(model))
 
     def under(self, **changes: Any) -> Self:
         """The same run with other `ServeOptions`.
@@ -165,7 +124,7 @@ class ServedRun:
             BadConfig: a catalogue rule does not fit the catalogue, or the index does not suit the strategy.
         """
         options = replace(self.options, **changes)
-        stages = _stages(self.files, self.direct, self.recommender.ranker, options)
+        stages = _stages(self.files, self.direct, self.ranker, options)
         return replace(self, recommender=stages, options=options)
 
     def query(self, user: Any = None, history: Sequence[Any] = ()) -> Queries:
@@ -208,9 +167,31 @@ class ServedRun:
             None if best is None else tuple(self._id(item) for item in best if item != NO_ITEM),
         )
 
+    def similar(self, item: Any, k: int = 10) -> tuple[Reason, ...]:
+        """The items most like one item, by the cosine of their vectors, under the rules of `options`.
+
+        Args:
+            item: external id.
+            k: wanted items.
+
+        Raises:
+            UnknownId: the item is not in the catalogue.
+            BadInput: k < 1.
+            BadConfig: the run's model has no item vectors.
+        """
+        if self.likeness is None:
+            raise BadConfig(
+                f"run {self.name!r}: its model has no item vectors that could be compared; "
+                "similar is for models with vectors, such as two_tower, als or mf_warp"
+            )
+        row = self.files.item_ids.to_internal([item])
+        top = similar_items(self.likeness, row, k, self.recommender.allowed)
+        pairs = zip(top.items[0].tolist(), top.scores[0].tolist(), strict=True)
+        return tuple(Reason(self._id(i), self.title_of(i), cosine) for i, cosine in pairs if i != NO_ITEM)
+
     def _place(self, trace: Trace, place: int, past: Ids) -> Recommended:
         item = int(trace.top.items[0, place])
-        reasons = self.recommender.because(item, past) if len(past) else []
+        reasons = [] if self.likeness is None or not len(past) else because(self.likeness, item, past)
         shown = self.files.catalogue.describe(item)
         title = str(shown.pop(self.files.title or "", "")) or None
         return Recommended(
@@ -236,8 +217,36 @@ class ServedRun:
         return None if name is None else str(self.files.catalogue.describe(item).get(name, "")) or None
 
 
+def _first_stage(bundle: Bundle, model: Model, index: IndexBase | None) -> FirstStage:
+    """The model over its index, over exact search where none was built, or its own lists where it has no vectors."""
+    if not bundle.has_vectors:
+        return ListRetriever(model, model.n_items)
+    vectors = bundle.item_vectors()
+    encoder = cast(HasVectors, model)
+    return Retriever(encoder, index or ExactIndex(metric="inner_product").build(vectors), vectors)
+
+
+def _likeness(model: Model) -> Floats | None:
+    return cast(HasVectors, model).likeness if model.has_vectors else None
+
+
+def _other_ranker(bundle: Bundle, other: Bundle) -> Ranker:
+    """The second stage of another run, or its model's scores where it has none.
+
+    Raises:
+        BundleError: it was trained on other data, whose ids mean other items.
+    """
+    if other.manifest["dataset"] != bundle.manifest["dataset"]:
+        raise BundleError(
+            f"run {other.name!r} cannot rank for run {bundle.name!r}: they were trained on different data; "
+            "train both on the same"
+        )
+    model = other.model()
+    return model.ranker() or PairRanker(model)
+
+
 def _stages(
-    files: ServingFiles, retriever: Retriever, ranker: Ranker | None, options: ServeOptions
+    files: ServingFiles, retriever: FirstStage, ranker: Ranker | None, options: ServeOptions
 ) -> TwoStageRecommender:
     """The two stages under the rules of the options."""
     rules = rule_masks(options.where, files.catalogue)

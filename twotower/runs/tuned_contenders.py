@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from twotower.config.models import BASELINES, PEERS, ListedModel, listed_model
+from twotower.config.models import ListedModel, baseline_names, listed_model, peer_names
 from twotower.data.split import Split
+from twotower.errors import BadConfig
 from twotower.evaluation.contest import Contender, Entrant
 from twotower.evaluation.facts import all_options
 from twotower.evaluation.families import OTHER
 from twotower.evaluation.search_result import Options, Say, SearchResult
-from twotower.evaluation.seeds import SEED, checked_seeds, takes_seed
+from twotower.evaluation.seeds import checked_seeds
+from twotower.tuning.best_file import known_search
 from twotower.tuning.search_space import Search
 from twotower.tuning.tune import Build, fit_final, tune
 
@@ -31,8 +33,8 @@ class TunedContender:
         start: options tried first where not all are, e.g. the usual ones.
         known: what was found earlier on this split; then nothing is tried.
         family: what it is, a key of `families.FAMILIES`.
-        seeds: of the last fits, whose figures are averaged; empty: the model's own. A model without an option `seed`
-            is fitted once.
+        seeds: of the last fits, whose figures are averaged; empty: the model's own.
+        seed_option: where the seed stands among the options; None: the model draws nothing and is fitted once.
     """
 
     build: Build
@@ -45,6 +47,7 @@ class TunedContender:
     known: SearchResult | None = None
     family: str = OTHER
     seeds: Sequence[int] = ()
+    seed_option: str | None = "seed"
 
     def __post_init__(self) -> None:
         """Refuses seeds that make no sense before hours are spent on tuning."""
@@ -56,17 +59,18 @@ class TunedContender:
             self.build, self.search, split,
             metric=self.metric, max_trials=self.max_trials, seed=self.seed, say=self.say, start=self.start,
         )  # fmt: skip
-        seeds = self.seeds if takes_seed(self.build) else ()
-        options = {**tuned.options, SEED: seeds[0]} if seeds else tuned.options
+        place = self.seed_option
+        seeds = self.seeds if place else ()
+        fits = {seed: {**tuned.options, str(place): seed} for seed in seeds} or {0: tuned.options}
+        (first, options), *others = fits.items()
         started = time.perf_counter()
         model = fit_final(self.build, options, split)
         seconds = time.perf_counter() - started
-        again = {s: partial(fit_final, self.build, {**tuned.options, SEED: s}, split) for s in seeds[1:]}
-        first = seeds[0] if seeds else 0
+        again = {seed: partial(fit_final, self.build, changed, split) for seed, changed in others}
         return Entrant(model, all_options(model, options), tuned, seconds, self.family, again, first)
 
 
-def tuned_contender(listed: ListedModel, options: Mapping[str, Any], split: "Split") -> "TunedContender":
+def tuned_contender(listed: ListedModel, options: Mapping[str, Any], split: Split) -> TunedContender:
     """A contender that is tuned with the budget of an `eval` configuration, or takes what was found earlier.
 
     Args:
@@ -77,29 +81,26 @@ def tuned_contender(listed: ListedModel, options: Mapping[str, Any], split: "Spl
     Raises:
         BadConfig: its library is not installed, or earlier findings are of something else.
     """
-    from twotower.runs.tuned_contenders import TunedContender
-    from twotower.tuning.best_file import known_search
-
     build = listed.build()
     build()  # what cannot be made is refused now, not after the others were tuned
     known = known_search(
-        options["tuned"], model=listed.name, split=split, metric=options["primary"], fixed=listed.model
+        options["tuned"], model=listed.name, split=split, metric=options["primary"], fixed=listed.fixed
     )
     return TunedContender(
-        build, listed.search, options["primary"], options["max_trials"], options["seed"], print, listed.options, known,
-        family=listed.family, seeds=options["seeds"],
+        build, listed.search, options["primary"], options["max_trials"], options["seed"], print, listed.usual(), known,
+        family=listed.family, seeds=options["seeds"], seed_option=listed.seed_option,
     )  # fmt: skip
 
 
-def listed_contenders(options: Mapping[str, Any], split: "Split") -> "dict[str, Contender]":
+def listed_contenders(options: Mapping[str, Any], split: Split) -> "dict[str, Contender]":
     """The baselines and peers of an `eval` configuration, each with the same budget of trials.
 
     Raises:
         BadConfig: a name that is in no file, a library that is not installed, or earlier findings of something else.
     """
-    asked = [(name, BASELINES, "eval.baselines: ") for name in options["baselines"]]
-    asked += [(name, PEERS, "eval.peers: ") for name in options["peers"]]
-    return {
-        name: tuned_contender(listed_model(name, groups=(group,), asked_by=option), options, split)
-        for name, group, option in asked
-    }
+    asked = [(name, baseline_names(), "eval.baselines: ") for name in options["baselines"]]
+    asked += [(name, peer_names(), "eval.peers: ") for name in options["peers"]]
+    for name, known, option in asked:
+        if name not in known:
+            raise BadConfig(f"{option}{name!r} is unknown; there are {', '.join(known)}")
+    return {name: tuned_contender(listed_model(name, asked_by=option), options, split) for name, _, option in asked}

@@ -1,6 +1,5 @@
 """Catalogue rules such as `price<=15000` and `genres in Comedy,Drama`, and what is for sale: masks of allowed items."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from twotower.data.dataset import Lifetimes
 from twotower.data.tables import MISSING, MISSING_TIME, Categories, FeatureTable, Kind, MultiCategories
 from twotower.errors import BadConfig
+from twotower.text import near
 from twotower.types import Array, Bools, Floats, Ids
 
 _WORD = re.compile(r"^\s*(?P<column>.+?)\s+(?P<operator>not\s+in|in)\s+(?P<values>.+?)\s*$")
@@ -61,7 +61,7 @@ class Rule:
             BadConfig: no such column, a value that the column cannot hold, or an operator that it does not order by.
         """
         if self.column not in catalogue.schema.names:
-            raise self._refused(f"no column {self.column!r}{_near(self.column, catalogue.schema.names)}")
+            raise self._refused(f"no column {self.column!r}; {near(self.column, catalogue.schema.names)}")
         values = catalogue[self.column]
         if isinstance(values, Categories):
             return self._of_categories(values)
@@ -103,7 +103,7 @@ class Rule:
         position = {str(value): code for code, value in enumerate(known)}
         for value in self.values:
             if value not in position:
-                raise self._refused(f"no item has {self.column} {value!r}{_near(value, position)}")
+                raise self._refused(f"no item has {self.column} {value!r}; {near(value, position)}")
         return np.asarray([position[value] for value in self.values])
 
     def _numbers_of(self, column: Categories) -> Floats:
@@ -162,11 +162,3 @@ def _values(found: re.Match[str]) -> tuple[str, ...]:
         return (found["values"],)
     parts = (part.strip() for part in found["values"].strip("()[]").split(","))
     return tuple(part for part in parts if part)
-
-
-def _near(wanted: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; there are {', '.join(known[:12])}{' …' if len(known) > 12 else ''}" if known else ""

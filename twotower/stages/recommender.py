@@ -6,11 +6,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from twotower.ann.vectors import unit
 from twotower.errors import BadConfig, BadInput
 from twotower.protocols import Ranker
 from twotower.stages.filters import all_of
-from twotower.stages.retriever import Retriever
 from twotower.topk import not_excluded, rescore, top_k, top_k_of_shared
 from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
@@ -29,6 +27,32 @@ class EveryItemRanker(Protocol):
 
     def scores_everywhere(self, queries: Queries, items: Ids) -> Floats:
         """Scores [B, len(items)]."""
+        ...
+
+
+class FirstStage(Protocol):
+    """What finds candidates: a `Retriever`, or a `ListRetriever` where there are no vectors."""
+
+    @property
+    def n_items(self) -> int:
+        """Ids that candidates may have: 0..N-1."""
+        ...
+
+    @property
+    def vectors(self) -> Floats | None:
+        """Item vectors, if there are any. Shape [N, D]."""
+        ...
+
+    def knows(self, queries: Queries) -> Bools:
+        """Queries that it can answer; the others get popular items. Shape [B]."""
+        ...
+
+    def available(self, allowed: Bools | None = None) -> Bools | None:
+        """Allowed items that can be found at all; None if that is all. Shape [N]."""
+        ...
+
+    def retrieve(self, queries: Queries, k: int, allowed: Bools | None = None) -> TopK:
+        """The k best allowed items of each query without its exclusions. Shape [B, k]."""
         ...
 
 
@@ -54,14 +78,6 @@ class Trace:
     top: TopK
 
 
-@dataclass(frozen=True, slots=True)
-class Because:
-    """An item of the history that speaks for a recommended one, by the cosine of their vectors."""
-
-    item: int
-    cosine: float
-
-
 class TwoStageRecommender:
     """A `Recommender` of two stages: a retriever over the whole catalogue, a ranker over its candidates.
 
@@ -70,7 +86,7 @@ class TwoStageRecommender:
 
     def __init__(
         self,
-        retriever: Retriever,
+        retriever: FirstStage,
         ranker: Ranker | None = None,
         *,
         n_candidates: int = 500,
@@ -120,19 +136,6 @@ class TwoStageRecommender:
         retrieved, removed = self._before_filters(queries, k) if unfiltered else (None, {})
         return Trace(ways(queries), retrieved, removed, candidates, ranked, ranked.head(k))
 
-    def because(self, item: int, history: Ids, n: int = 3) -> list[Because]:
-        """The n items of a history whose vectors are most like an item's, best first, each once.
-
-        Raises:
-            BadConfig: the retriever was made without item vectors.
-        """
-        if self.retriever.vectors is None:
-            raise BadConfig("because: give the Retriever the item vectors")
-        past = np.unique(history)
-        likeness = unit(self.retriever.vectors[past]) @ unit(self.retriever.vectors[item])
-        order = np.argsort(-likeness, kind="stable")[:n]
-        return [Because(int(past[i]), float(likeness[i])) for i in order]
-
     def gold_standard(self, queries: Queries, k: int) -> TopK:
         """The ranker over every allowed item, in blocks: what the lists would be if retrieval lost nothing.
 
@@ -144,7 +147,7 @@ class TwoStageRecommender:
         if self.ranker is None:
             raise BadConfig("gold_standard: there is no ranker")
         lists = [
-            _by_way(block, k, self._rank_everything, lambda q, n: self._popular(q, n, self.allowed))
+            self._by_way(block, k, self._rank_everything, lambda q, n: self._popular(q, n, self.allowed))
             for block in queries.blocks(_BLOCK_QUERIES)
         ]
         return TopK.concatenate(lists) if lists else TopK.nothing(0, k)
@@ -176,12 +179,24 @@ class TwoStageRecommender:
     def _candidates(self, queries: Queries, k: int, *, unfiltered: bool = False) -> TopK:
         """First stage of every query, popular items for those of which nothing is known. Shape [B, C]."""
         allowed = None if unfiltered else self.allowed
-        return _by_way(
+        return self._by_way(
             queries,
             max(k, self.n_candidates),
             lambda known, width: self.retriever.retrieve(known, width, allowed),
             lambda unknown, width: self._popular(unknown, width, allowed),
         )
+
+    def _by_way(self, queries: Queries, k: int, known: Stage, unknown: Stage) -> TopK:
+        """Answers the queries that the first stage knows by one stage and the others by another. Shape [B, k]."""
+        is_known = self.retriever.knows(queries)
+        if is_known.all():  # the very same object, so that an encoder can tell that the ranker asks for it again
+            return known(queries, k)
+        answer = TopK.nothing(len(queries), k)
+        for rows, stage in ((np.flatnonzero(is_known), known), (np.flatnonzero(~is_known), unknown)):
+            if len(rows):
+                found = stage(queries.take(rows), k)
+                answer.items[rows], answer.scores[rows] = found.items, found.scores
+        return answer
 
     def _popular(self, queries: Queries, k: int, allowed: Bools | None) -> TopK:
         usable = self.retriever.available(allowed)
@@ -189,7 +204,7 @@ class TwoStageRecommender:
 
     def _rank(self, queries: Queries, candidates: TopK) -> TopK:
         """Second stage; popular items keep their order. Shape [B, C]."""
-        rows = np.flatnonzero(_known(queries))
+        rows = np.flatnonzero(self.retriever.knows(queries))
         if self.ranker is None or not len(rows):
             return candidates
         if len(rows) == len(queries):
@@ -238,24 +253,6 @@ def ways(queries: Queries) -> tuple[How, ...]:
         "known user" if k else "from the given history" if h else "popular items"
         for k, h in zip(known, shown, strict=True)
     )
-
-
-def _known(queries: Queries) -> Bools:
-    """Queries of which a user or a history is known. Shape [B]."""
-    return np.asarray((queries.users != UNKNOWN_USER) | (queries.histories.lengths > 0))
-
-
-def _by_way(queries: Queries, k: int, known: Stage, unknown: Stage) -> TopK:
-    """Answers the queries of which something is known by one stage and the others by another. Shape [B, k]."""
-    is_known = _known(queries)
-    if is_known.all():  # the very same object, so that an encoder can tell that the ranker asks for it again
-        return known(queries, k)
-    answer = TopK.nothing(len(queries), k)
-    for rows, stage in ((np.flatnonzero(is_known), known), (np.flatnonzero(~is_known), unknown)):
-        if len(rows):
-            found = stage(queries.take(rows), k)
-            answer.items[rows], answer.scores[rows] = found.items, found.scores
-    return answer
 
 
 def _places(exclusions: Ragged, items: Ids) -> Ragged:

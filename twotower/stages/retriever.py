@@ -1,6 +1,6 @@
 """`Retriever`: the first stage: a user encoder and an index, whose lists no exclusion and no filter can shorten."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from twotower.ann.exact import ExactIndex
 from twotower.errors import BadConfig
 from twotower.protocols import VectorIndex
 from twotower.topk import row_parts, sieve
-from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, Ragged, TopK
+from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
 SCAN_SHARE = 0.1
 """If a rule leaves less than this share of the catalogue, comparing what is left beats sieving an index's answer."""
@@ -24,6 +24,15 @@ class UserEncoder(Protocol):
 
     def user_vectors(self, queries: Queries) -> Floats:
         """Vectors that the index's items are compared with. Shape [B, D]."""
+        ...
+
+
+@runtime_checkable
+class KnowsQueries(Protocol):
+    """An encoder whose vector may say nothing of a user, though there is an id or a history."""
+
+    def knows(self, queries: Queries) -> Bools:
+        """Queries whose vectors say something. Shape [B]."""
         ...
 
 
@@ -58,6 +67,13 @@ class Retriever:
         """Ids that the index ever gave, removed ones too: 0..N-1."""
         alive = _alive(self.index)
         return len(self.index) if alive is None else len(alive)
+
+    def knows(self, queries: Queries) -> Bools:
+        """Queries that can be answered by a vector: of a user or with a history, and the encoder knows them. [B]."""
+        named = (queries.users != UNKNOWN_USER) | (queries.histories.lengths > 0)
+        if isinstance(self.encoder, KnowsQueries):
+            named &= self.encoder.knows(queries)
+        return np.asarray(named)
 
     def available(self, allowed: Bools | None = None) -> Bools | None:
         """Allowed items that are still in the index; None if that is all of them. Shape [N].

@@ -1,6 +1,5 @@
 """The reference's three ways to find candidates, as a `Retriever` each: direct, pseudo, cluster."""
 
-import difflib
 from typing import Protocol, runtime_checkable
 
 from twotower.ann.cells import Cells
@@ -8,7 +7,9 @@ from twotower.errors import BadConfig
 from twotower.protocols import Ranker
 from twotower.stages.cluster_retriever import CellScorer, ClusterRetriever, completed
 from twotower.stages.pseudo_encoder import PseudoEncoder
+from twotower.stages.recommender import FirstStage
 from twotower.stages.retriever import Retriever
+from twotower.text import near
 
 STRATEGIES = ("direct", "pseudo", "cluster")
 """Ask with the user's vector; with the mean of the history's items; let RankNet choose cells of the index."""
@@ -31,14 +32,12 @@ def checked_strategy(name: str) -> str:
     """
     if name in STRATEGIES:
         return name
-    near = difflib.get_close_matches(name, STRATEGIES, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    raise BadConfig(f"strategy {name!r}: choose one of {', '.join(STRATEGIES)}{meant}")
+    raise BadConfig(f"strategy {name!r} is unknown; {near(name, STRATEGIES)}")
 
 
 def retriever_for(
-    strategy: str, direct: Retriever, ranker: Ranker | None, *, recent: int, n_cells: int | None
-) -> Retriever:
+    strategy: str, direct: FirstStage, ranker: Ranker | None, *, recent: int, n_cells: int | None
+) -> FirstStage:
     """A first stage over the index of another one.
 
     Args:
@@ -53,6 +52,8 @@ def retriever_for(
     """
     if checked_strategy(strategy) == "direct":
         return direct
+    if not isinstance(direct, Retriever):
+        raise BadConfig(f"strategy {strategy!r} needs the item vectors, and this model has none; use direct")
     encoder, index, vectors = direct.encoder, direct.index, direct.vectors
     if vectors is None:
         raise BadConfig(f"strategy {strategy!r} needs the item vectors: Retriever(encoder, index, vectors)")

@@ -1,9 +1,7 @@
 """`Unfinished`: an output folder while it is made: finished files stay over a kill, the folder appears whole or not."""
 
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 from twotower.errors import BadConfig, BundleError
 from twotower.storage import atomic
 from twotower.storage.manifest import verify
+from twotower.storage.whole_file import write_whole, write_whole_json
 
 SUCCESS = "_SUCCESS.json"
 FORMAT = 1
@@ -40,21 +39,20 @@ class Unfinished:
         Raises:
             BundleError: the file was written in part only.
         """
-        beside = self.directory / f".{name}.{uuid.uuid4().hex}{Path(name).suffix}"
-        try:
+
+        def described(beside: Path) -> dict[str, Any]:
             rows = write(beside)
-            facts = {"rows": rows, **atomic.described(beside)}
-            beside.replace(self.directory / name)
-        finally:
-            beside.unlink(missing_ok=True)
-        _write_json(self._facts_file(name), facts)
+            return {"rows": rows, **atomic.described(beside)}
+
+        facts = write_whole(self.directory / name, described)
+        write_whole_json(self._facts_file(name), facts)
 
     def facts(self, name: str) -> dict[str, Any] | None:
         """Facts of a finished file; None if it is not there or not what was written."""
-        file, said = self.directory / name, self._facts_file(name)
-        if not file.exists() or not said.exists():
+        file, facts_file = self.directory / name, self._facts_file(name)
+        if not file.exists() or not facts_file.exists():
             return None
-        facts: dict[str, Any] = json.loads(said.read_text())
+        facts: dict[str, Any] = json.loads(facts_file.read_text())
         return facts if facts["size"] == file.stat().st_size and facts["sha256"] == atomic.sha256_of(file) else None
 
     def succeed(self, names: list[str], plan: Mapping[str, Any]) -> None:
@@ -63,7 +61,7 @@ class Unfinished:
         rows = sum(file["rows"] for file in files.values())
         created = datetime.now(UTC).isoformat(timespec="seconds")
         success = {"format": FORMAT, "created": created, "rows": rows, "job": dict(plan), "files": files}
-        _write_json(self.directory / SUCCESS, {**success, "sha256": atomic.sha256_of_json(success)})
+        write_whole_json(self.directory / SUCCESS, {**success, "sha256": atomic.sha256_of_json(success)})
 
     def _facts_file(self, name: str) -> Path:
         return self.directory / f".{name}.json"
@@ -129,28 +127,22 @@ def read_success(out: Path) -> dict[str, Any]:
 
 def _take_up(work: Path, plan: Mapping[str, Any]) -> None:
     """Keeps the folder of a killed job of the same plan, else begins an empty one."""
-    success, mark = work / SUCCESS, work / _PLAN
+    success, plan_file = work / SUCCESS, work / _PLAN
     if success.exists():
-        found = json.loads(success.read_text())["job"]
+        former_plan = json.loads(success.read_text())["job"]
     else:
-        found = json.loads(mark.read_text()) if mark.exists() else None
-    if found == json.loads(json.dumps(plan)):
+        former_plan = json.loads(plan_file.read_text()) if plan_file.exists() else None
+    if former_plan == json.loads(json.dumps(plan)):
         return
     if work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True)
-    _write_json(mark, plan)
+    write_whole_json(plan_file, plan)
 
 
 def _tidy(work: Path) -> None:
     """Removes what only the making needed."""
-    kept = {SUCCESS, *json.loads((work / SUCCESS).read_text())["files"]}
+    listed = {SUCCESS, *json.loads((work / SUCCESS).read_text())["files"]}
     for path in work.iterdir():
-        if path.name not in kept:
+        if path.name not in listed:
             path.unlink()
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    beside.write_text(json.dumps(value, indent=2) + "\n")
-    beside.replace(path)

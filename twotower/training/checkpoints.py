@@ -9,7 +9,6 @@ here.
 """
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from twotower.errors import BundleError
 from twotower.nn.distributed import Workers
 from twotower.nn.sharded_tables import RowShard
 from twotower.storage.atomic import sha256_of
+from twotower.storage.whole_file import remove_parts, write_whole
 
 MAIN = "checkpoint.safetensors"
 Owner = Callable[[str], RowShard | None]
@@ -90,6 +90,7 @@ def save_checkpoint(
         for old in directory.glob("tables-*"):
             if old.name not in split:
                 old.unlink()
+        remove_parts(directory)
 
 
 def open_checkpoint(directory: Path) -> Saved | None:
@@ -114,11 +115,8 @@ def open_checkpoint(directory: Path) -> Saved | None:
 
 
 def _write(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    beside = path.with_name(f"{path.name}.new")
-    save_file({n: t.detach().cpu().contiguous().clone() for n, t in state.items()}, beside, metadata=dict(facts))
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    tensors = {n: t.detach().cpu().contiguous().clone() for n, t in state.items()}
+    write_whole(path, lambda beside: save_file(tensors, beside, metadata=dict(facts)))
 
 
 def _read(path: Path, name: str) -> Tensor:

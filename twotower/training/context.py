@@ -18,7 +18,7 @@ class FitContext:
 
     Attributes:
         workspace: directory for checkpoints and TensorBoard logs; a killed fit goes on from there. None: neither.
-        progress: tell how it goes: a bar on a terminal, a line an epoch elsewhere.
+        progress: tell how it goes: a line an epoch, and on a terminal a bar inside it.
         workers: the processes that fit together, each calling `fit` with the same arguments; None: this one alone.
         on_epoch: called with the validation figure of every epoch that is watched; what it raises ends the fit.
         device: auto takes a GPU where there is one; or cpu, cuda.
@@ -40,6 +40,16 @@ class FitContext:
         return self.workers or ALONE
 
     @property
+    def checkpoints(self) -> Path | None:
+        """Directory for checkpoints; None keeps none."""
+        return self.workspace / "checkpoints" if self.workspace else None
+
+    @property
+    def logs(self) -> Path | None:
+        """Directory for TensorBoard; None writes no log."""
+        return self.workspace / "logs" if self.workspace else None
+
+    @property
     def leads(self) -> bool:
         """Whether this process validates, logs and publishes."""
         return self.workers is None or self.workers.leads
@@ -47,6 +57,15 @@ class FitContext:
     def inside(self, name: str) -> "FitContext":
         """The same with a workspace of its own inside this one, for one of several fits."""
         return replace(self, workspace=self.workspace / name) if self.workspace else self
+
+    def unshared(self) -> "FitContext":
+        """For a training whose batches cannot be shared out: each process does all of it, the leader keeps and tells.
+
+        The same seed gives all of them the same model.
+        """
+        if self.workers is None or self.leads:
+            return replace(self, workers=None)
+        return replace(self, workers=None, workspace=None, progress=False)
 
 
 QUIET = FitContext()

@@ -2,43 +2,29 @@
 
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from twotower.errors import BundleError, TrainingDiverged
 from twotower.nn.device import repeatable, seed_draws
-from twotower.nn.distributed import ALONE, Workers
 from twotower.nn.sharded_tables import RowShard, clip_gradients, shards_of, whole_tensors
 from twotower.training.checkpoints import MAIN, flat_states, load_flat_states, open_checkpoint, owners, save_checkpoint
+from twotower.training.context import QUIET, FitContext
+from twotower.training.early_stopping import Watch
+from twotower.training.progress import Progress, epoch_bar, tell
 from twotower.training.task import Task
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far training has come; all of it goes into a checkpoint."""
-
-    epoch: int = 0
-    batch: int = 0
-    best: float = -math.inf
-    best_epoch: int = -1
-    seconds: float = 0.0
-    examples: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
     """Runs a `Task` for some epochs and leaves its best weights in the module.
 
@@ -49,48 +35,33 @@ class Trainer:
     are added up. torch's DistributedDataParallel is not used: it averages gradients, which is wrong for unequal shares,
     and wants one call of one module a step, where a step here calls parts of three networks.
 
-    Args:
+    Attributes:
         epochs: most epochs.
         seed: of initial weights (the caller's), dropout and negatives.
         patience: epochs without a better validation figure before stopping; None never stops early.
         clip: largest norm of the gradient; None leaves it alone, as sparse gradients need.
-        checkpoint: directory for checkpoints; None keeps none.
-        checkpoint_seconds: also checkpoint inside an epoch when this long has passed.
-        log_dir: directory for TensorBoard; None writes no log.
-        progress: show a bar.
         schedule: learning rates fall linearly to zero over `epochs` ("linear") or stay ("constant").
-        workers: the processes that train together; the leader alone validates, logs and decides.
+        checkpoint_seconds: also checkpoint inside an epoch when this long has passed.
     """
 
-    def __init__(
-        self,
-        *,
-        epochs: int,
-        seed: int = 0,
-        patience: int | None = 3,
-        clip: float | None = 5.0,
-        checkpoint: Path | None = None,
-        checkpoint_seconds: float = 120.0,
-        log_dir: Path | None = None,
-        progress: bool = True,
-        schedule: str = "constant",
-        workers: Workers = ALONE,
-    ) -> None:
-        self.epochs = epochs
-        self.seed = seed
-        self.patience = patience
-        self.clip = clip
-        self.checkpoint = checkpoint
-        self.checkpoint_seconds = checkpoint_seconds
-        self.log_dir = log_dir
-        self.progress = progress
-        self.schedule = schedule
-        self.workers = workers
+    epochs: int
+    seed: int = 0
+    patience: int | None = 3
+    clip: float | None = 5.0
+    schedule: str = "constant"
+    checkpoint_seconds: float = 120.0
 
-    def fit(self, task: Task) -> Progress:
-        """Trains until done, or goes on from the newest checkpoint."""
-        run = _Run(self, task)
-        self.workers.check_same("weights or batches", [*whole_tensors(task.module), np.array([task.n_batches(0)])])
+    def fit(self, task: Task, context: FitContext = QUIET, watch: Watch | None = None) -> Progress:
+        """Trains until done, or goes on from the newest checkpoint.
+
+        Args:
+            task: what is trained.
+            context: where checkpoints and logs go, who trains along (the leader alone validates, logs and decides),
+                and who is told how it goes.
+            watch: the figure by which the best epoch is chosen; None: the newest weights are the best.
+        """
+        run = _Run(self, task, context, watch)
+        run.workers.check_same("weights or batches", [*whole_tensors(task.module), np.array([task.n_batches(0)])])
         run.resume()
         with repeatable(next(task.module.parameters()).device):
             while not run.finished():
@@ -100,17 +71,19 @@ class Trainer:
 
 
 class _Run:
-    """One call of `Trainer.fit`: the trainer's settings, the task, and where it stands."""
+    """One call of `Trainer.fit`: what it was given, and where it stands."""
 
-    def __init__(self, trainer: Trainer, task: Task) -> None:
+    def __init__(self, trainer: Trainer, task: Task, context: FitContext, watch: Watch | None) -> None:
         self.trainer = trainer
         self.task = task
-        self.workers = trainer.workers
+        self.context = context
+        self.watch = watch
+        self.workers = context.together
         self.parameters = list(task.module.parameters())  # walking through the networks at every step takes long
         self.whole = [p for p in self.parameters if not isinstance(p, RowShard)]
         self.shards = shards_of(task.module)
         self.owner = owners(self.shards, task.optimizers)
-        self.at = Progress()
+        self.at = Progress(metric=watch.metric if watch else None)
         self.best_weights: dict[str, Tensor] = {}
         self.kept: Mapping[str, Tensor] = {}
         self.rates = [[group["lr"] for group in o.param_groups] for o in task.optimizers]
@@ -127,36 +100,25 @@ class _Run:
 
     def epoch(self) -> None:
         """The batches of one epoch that are still to do, then validation and a checkpoint."""
-        began, seconds_before = time.monotonic(), self.at.seconds
+        began, seconds_before, examples_before = time.monotonic(), self.at.seconds, self.at.examples
         self.kept = self.task.start_epoch(self.at.epoch, self.kept)
         self.task.module.train()
         losses = self._steps(began, seconds_before)
         self.at.seconds = seconds_before + time.monotonic() - began
+        rate = (self.at.examples - examples_before) / max(self.at.seconds - seconds_before, 1e-9)
         self.task.module.eval()
-        figure = self._validate()
-        watched = {} if figure is None else {"validation": figure}
-        self.at.history.append({"epoch": self.at.epoch, **watched, "seconds": self.at.seconds, **losses})
-        figure = float(self.at.epoch) if figure is None else figure
-        if figure > self.at.best:
-            self.at.best, self.at.best_epoch = figure, self.at.epoch
-            self.best_weights = {n: t.detach().clone() for n, t in self.task.module.state_dict().items()}
+        self._examine(losses)
         self.at.epoch, self.at.batch, self.at.sums, self.kept = self.at.epoch + 1, 0, {}, {}
+        if self.context.progress and self.workers.leads:
+            tell(self.at.newest(self.trainer.epochs, rate))
         self._log()
         self.save()
 
     def _steps(self, began: float, seconds_before: float) -> dict[str, float]:
+        """Trains on the batches that are left; gives the means of the loss and its terms over the epoch."""
         total, first, seen = self.task.n_batches(self.at.epoch), self.at.batch, 0
-        bar = tqdm(
-            desc=f"epoch {self.at.epoch + 1}/{self.trainer.epochs}",
-            total=total,
-            initial=first,
-            unit="batch",
-            leave=False,
-            dynamic_ncols=True,
-            mininterval=0.1 if sys.stderr.isatty() else 10,  # a log file wants few lines
-            disable=not (self.trainer.progress and self.workers.leads),
-        )
-        with bar:
+        name = f"epoch {self.at.epoch + 1}/{self.trainer.epochs}"
+        with epoch_bar(name, total, first, shown=self.context.progress and self.workers.leads) as bar:
             for examples, step in self.task.batches(self.at.epoch, first):
                 self._set_rates(total)
                 parts = self._step(step)
@@ -164,12 +126,21 @@ class _Run:
                 self.at.batch, self.at.examples = self.at.batch + 1, self.at.examples + examples
                 self.at.sums = {name: self.at.sums.get(name, 0.0) + value for name, value in parts.items()}
                 elapsed, loss = time.monotonic() - began, self.at.sums["loss"] / self.at.batch
-                bar.set_postfix_str(f"loss {loss:.4f}, {seen / elapsed:,.0f} events/s", refresh=False)
+                bar.set_postfix_str(f"loss {loss:.4f}, {seen / elapsed:,.0f} examples/s", refresh=False)
                 bar.update()
-                if self.trainer.checkpoint and self._due():
+                if self.context.checkpoints and self._due():
                     self.at.seconds = seconds_before + elapsed
                     self.save()
         return {name: value / self.at.batch for name, value in self.at.sums.items()}
+
+    def _examine(self, losses: Mapping[str, float]) -> None:
+        """Validates; writes the epoch's row; keeps the weights if none were better."""
+        figure = self._validate()
+        row = {"epoch": self.at.epoch, "seconds": self.at.seconds, **losses}
+        self.at.history.append(row if figure is None else {**row, "validation": figure})
+        if figure is None or self.watch is None or self.watch.better(figure, self.at.best):
+            self.at.best, self.at.best_epoch = figure, self.at.epoch
+            self.best_weights = {n: t.detach().clone() for n, t in self.task.module.state_dict().items()}
 
     def _due(self) -> bool:
         """Whether a checkpoint is due; where every process writes a part of it, by the leader's clock."""
@@ -179,8 +150,15 @@ class _Run:
     @torch.inference_mode()
     def _validate(self) -> float | None:
         """The leader's figure; sharded tables must be asked by all processes, so all of them work it out then."""
-        figure = self.task.validate() if self.workers.leads or self.shards else None
-        return self.workers.from_leader(figure)
+        if self.watch is None:
+            return None
+        figure = self.workers.from_leader(self.watch.examine() if self.workers.leads or self.shards else None)
+        if figure is None or not math.isfinite(figure):
+            where = f"after epoch {self.at.epoch + 1}"
+            raise TrainingDiverged(f"{self.watch.metric} became {figure} {where}; lower lr or check the input")
+        if self.context.on_epoch is not None:
+            self.context.on_epoch(figure)
+        return figure
 
     def _step(self, step: Callable[[], tuple[Tensor, dict[str, float]]]) -> dict[str, float]:
         """One update; a loss or gradient that is not finite stops training with the weights still sound."""
@@ -193,7 +171,7 @@ class _Run:
         parts = self.workers.sums({"loss": float(loss.detach()), **own_parts})
         value = parts["loss"]
         if not math.isfinite(value):
-            raise TrainingDiverged(f"the loss became {value} at {where} ({parts}); lower train.lr or check the input")
+            raise TrainingDiverged(f"the loss became {value} at {where} ({parts}); lower lr or check the input")
         loss.backward()  # type: ignore[no-untyped-call]
         for parameter in self.parameters:
             if parameter.grad is not None and parameter.grad.is_sparse:
@@ -202,7 +180,7 @@ class _Run:
         if self.trainer.clip is not None:
             norm = clip_gradients(self.parameters, self.workers, self.trainer.clip)
             if not math.isfinite(norm):
-                raise TrainingDiverged(f"the gradient's norm became {norm} at {where}; lower train.lr")
+                raise TrainingDiverged(f"the gradient's norm became {norm} at {where}; lower lr")
         for optimizer in self.task.optimizers:
             optimizer.step()
         return parts
@@ -219,6 +197,7 @@ class _Run:
         """Puts the best weights into the module."""
         if self.best_weights:
             self.task.module.load_state_dict(self.best_weights)
+        self.task.module.zero_grad(set_to_none=True)  # gradients take as much memory as weights
         self.task.module.eval()
         if self.writer is not None:
             self.writer.close()
@@ -226,37 +205,39 @@ class _Run:
     def save(self) -> None:
         """Writes a checkpoint beside the old one and exchanges them."""
         self.saved_at = time.monotonic()
-        if self.trainer.checkpoint is None or not (self.workers.leads or self.shards):
+        if self.context.checkpoints is None or not (self.workers.leads or self.shards):
             return
         parts = {"module": self.task.module.state_dict(), "best": self.best_weights, "epoch": self.kept}
         state = {f"{part}/{n}": t for part, tensors in parts.items() for n, t in tensors.items()}
         facts = {"progress": json.dumps(asdict(self.at))}
-        save_checkpoint(
-            self.trainer.checkpoint, state | flat_states(self.task.optimizers), facts, self.owner, self.workers
-        )
+        state |= flat_states(self.task.optimizers)
+        save_checkpoint(self.context.checkpoints, state, facts, self.owner, self.workers)
 
     def resume(self) -> None:
         """Takes up the checkpoint, if there is one."""
-        directory = self.trainer.checkpoint
+        directory = self.context.checkpoints
         saved = open_checkpoint(directory) if directory is not None else None
         if directory is None or saved is None:
             return
+        at = Progress(**json.loads(saved.facts["progress"]))
+        foreign = f"{directory / MAIN} is of a run with other options; delete it or use another run name"
+        if at.metric != self.at.metric:
+            raise BundleError(f"{foreign} (it watches {at.metric}, this one {self.at.metric})")
         try:
             self.task.module.load_state_dict(saved.part("module/", self.owner))
         except RuntimeError as error:
-            path = directory / MAIN
-            raise BundleError(f"{path} is of a run with other options; delete it or use another run name") from error
+            raise BundleError(foreign) from error
         self.best_weights, self.kept = saved.part("best/", self.owner), saved.part("epoch/", self.owner)
         load_flat_states(self.task.optimizers, saved, self.owner)
-        self.at = Progress(**json.loads(saved.facts["progress"]))
+        self.at = at
 
     def _log(self) -> None:
-        if self.trainer.log_dir is None:
+        if self.context.logs is None or not self.workers.leads:
             return
         if self.writer is None:
             from torch.utils.tensorboard import SummaryWriter  # takes a second to import; only a logged run pays
 
-            self.writer = SummaryWriter(str(self.trainer.log_dir))
+            self.writer = SummaryWriter(str(self.context.logs))
         for name, value in self.at.history[-1].items():
             if name != "epoch":
                 self.writer.add_scalar(name, value, int(self.at.history[-1]["epoch"]))

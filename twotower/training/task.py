@@ -37,7 +37,3 @@ class Task(Protocol):
         Checkpoints keep that, and an epoch that is resumed is started with it.
         """
         ...
-
-    def validate(self) -> float | None:
-        """The figure that early stopping watches, higher is better; None: the newest weights are the best."""
-        ...

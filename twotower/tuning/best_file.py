@@ -10,6 +10,7 @@ from twotower.data.split import Split
 from twotower.errors import BadConfig
 from twotower.evaluation.search_result import SearchResult, Trial
 from twotower.storage.whole_file import write_whole
+from twotower.text import one_line
 
 BEST = "best.yaml"
 
@@ -80,7 +81,7 @@ def read_tuned(
         )
         known = {name: facts[name] for name in ("model", "metric", "split", "dataset", "fixed")}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
+        told = one_line(f"{type(error).__name__}: {error}")
         raise BadConfig(f"{file} cannot be read ({told}); tune again") from error
     wanted = {"model": model, "metric": metric, "split": split.name, "dataset": split.dataset.fingerprint()}
     for name, value in {**wanted, **({} if fixed is None else {"fixed": dict(fixed)})}.items():

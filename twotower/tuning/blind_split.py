@@ -1,10 +1,11 @@
 """Splits whose test cannot be reached, for everything that happens before the final figures."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Self
 
 import numpy as np
 
+from twotower.data.interactions import Interactions
 from twotower.data.split import FinalSplit, Holdout, Split
 from twotower.errors import LeakError
 
@@ -57,12 +58,22 @@ def blind_final(split: Split) -> FinalSplit:
     Its test has no targets, its histories hold what is learnt anyway, and the data set holds no test events.
     """
     final = split.refit()
-    no_targets = final.test.target.where(np.empty(0, np.int64))
     return FinalSplit(
         split.dataset.with_interactions(final.train),
         final.train,
         final.validation,
-        Holdout(final.train, no_targets, final.test.at),
+        _without_targets(final.test, final.train),
         final.name,
         final.ordered_by_time,
     )
+
+
+def blind_watched(split: Split) -> Split:
+    """The split as it is for a last fit that still watches validation; its test has histories and no targets."""
+    known = split.refit().train
+    test = _without_targets(split.test, split.test.history)
+    return replace(split, dataset=split.dataset.with_interactions(known), test=test)
+
+
+def _without_targets(test: Holdout, history: Interactions) -> Holdout:
+    return Holdout(history, test.target.where(np.empty(0, np.int64)), test.at)

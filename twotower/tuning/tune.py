@@ -11,20 +11,18 @@ from twotower.errors import BadConfig, LeakError, TrainingDiverged
 from twotower.evaluation.examine import BLOCK, examine, parse_metric
 from twotower.evaluation.search_result import Options, Say, SearchResult, Trial
 from twotower.protocols import Recommender
-from twotower.tuning.blind_split import BlindSplit, blind_final
+from twotower.text import one_line
+from twotower.training.context import QUIET, FitContext
+from twotower.tuning.blind_split import BlindSplit, blind_final, blind_watched
 from twotower.tuning.search_space import Search, at_border, grid_size, parse
 from twotower.tuning.study import Attempt, Pruned, Study, journal
 
 
 class Fittable(Recommender, Protocol):
-    """A recommender that learns from a split, e.g. every `ScoringModel`.
+    """A recommender that learns from a split, e.g. every `Model`."""
 
-    Where it has an attribute `on_validation`, it calls that with the validation figure of every epoch; the call may
-    raise, which ends the fit.
-    """
-
-    def fit(self, split: Split) -> Any:
-        """Learns from `split.train`; may watch `split.validation`."""
+    def fit(self, split: Split, context: FitContext = QUIET) -> Any:
+        """Learns from `split.train`; may watch `split.validation`, and tell `context.on_epoch` what it sees."""
         ...
 
 
@@ -112,9 +110,12 @@ def tuned(trials: list[Trial], search: Search, metric: str) -> SearchResult:
 
 
 def fit_final(build: Build, options: Options, split: Split) -> Fittable:
-    """The last fit: chosen options, train and validation events together, still no test."""
+    """The last fit: chosen options, train and validation events together, still no test.
+
+    A model that says it does not refit watches validation in this fit too.
+    """
     model = build(**options)
-    model.fit(blind_final(split))
+    model.fit(blind_final(split) if getattr(model, "refits", True) else blind_watched(split))
     return model
 
 
@@ -123,9 +124,7 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, k: int, bloc
     started = time.perf_counter()
     try:
         model = build(**attempt.options)
-        if hasattr(model, "on_validation"):
-            model.on_validation = attempt.report
-        model.fit(split)
+        model.fit(split, FitContext(on_epoch=attempt.report))
         score = examine(model, split.validation, ks=(k,), block=block).mean(metric)
     except LeakError:
         raise
@@ -133,7 +132,7 @@ def _try(build: Build, attempt: Attempt, split: Split, metric: str, k: int, bloc
         return Trial(attempt.options, math.nan, time.perf_counter() - started, str(pruned), pruned=True)
     except Exception as error:  # a setting may run out of memory, diverge, be refused: the others go on
         kind = "" if isinstance(error, TrainingDiverged) else f"{type(error).__name__}: "
-        text = " ".join(f"{kind}{error}".split())
+        text = one_line(f"{kind}{error}")
         return Trial(attempt.options, math.nan, time.perf_counter() - started, text)
     found: Options = getattr(model, "found_options", dict)()
     return Trial(attempt.options, score, time.perf_counter() - started, found=found)

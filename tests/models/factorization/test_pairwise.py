@@ -23,7 +23,6 @@ from twotower.models.factorization.pairwise import Compare, SharedDraws, bpr, ow
 from twotower.models.popular import Popular
 from twotower.nn.losses import ranknet_loss
 from twotower.training import early_stopping
-from twotower.training.context import QUIET
 from twotower.tuning.tune import fit_final, tune
 from twotower.types import UNKNOWN_USER, Queries, Ragged
 
@@ -131,7 +130,7 @@ def test_no_positive_of_an_epoch_is_left_out(two_tastes):
     """The last group of draws is filled up with positives that come twice."""
     events = two_tastes.train.unique_pairs()
     model = MF(dim=4, n_negatives=7)
-    task = model._task(model._network(two_tastes, events), events, two_tastes, QUIET)
+    task = model._task(model._network(two_tastes, events), events)
     rows = np.concatenate([step.args[0] for _, step in task.batches(0, 0)])
     assert len(rows) % 7 == 0
     assert len(rows) - len(events) < 7

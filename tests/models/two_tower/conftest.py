@@ -107,7 +107,6 @@ def bench(two_tastes) -> Callable[..., Bench]:
             "samplers": {kind: negative_sampler(kind, events, category) for kind in kinds},
             "profile_rows": profiles.rows if profiles else None,
             "raw_cosine": RawCosine(inputs.profiles, inputs.items) if profiles else None,
-            "validate": lambda: None,
             "optimizers": [torch.optim.Adam(model.parameters())],
         }
         task = JointTask(

@@ -15,10 +15,11 @@ from twotower.models.popular import Popular
 from twotower.models.two_tower.estimator import TwoTower
 from twotower.models.two_tower.objective import Objective
 from twotower.models.two_tower.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.training.context import FitContext
 from twotower.types import UNKNOWN_USER, Queries, Ragged
 
 TOWERS = TowerOptions(dim=16, history_layers=1, history_length=10)
-TRAINING = TrainOptions(epochs=12, batch_size=64, lr=0.01, patience=None, device="cpu")
+TRAINING = TrainOptions(epochs=12, batch_size=64, lr=0.01, patience=None)
 JOINT = Objective(
     preference="softmax", similarity="affine", similarity_weight=0.1, retrieval_weight=1.0,
     negatives=("hard", "uniform"), n_negatives=8, n_hard=20,
@@ -90,7 +91,7 @@ def test_a_saved_model_is_plain_files(fitted, tmp_path):
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert {"towers.safetensors", "ranker.safetensors", "item_vectors.npy", "model.json"} <= files
     assert {name.rpartition(".")[2] for name in files} == {"safetensors", "npy", "json"}
-    assert json.loads((tmp_path / "model.json").read_text())["towers"]["dim"] == 16
+    assert json.loads((tmp_path / "model.json").read_text())["options"]["towers"]["dim"] == 16
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(two_tastes):
@@ -148,8 +149,8 @@ def test_every_objective_trains(file, with_category):
     assert 0 <= model.progress[0].best <= 1
 
 
-@pytest.mark.parametrize("file", group_files("model"), ids=lambda file: file.stem)
-def test_every_model_trains(file, with_category):
+@pytest.mark.parametrize("file", group_files("towers"), ids=lambda file: file.stem)
+def test_all_sizes_of_the_networks_train(file, with_category):
     model = estimator(towers=instantiate(OmegaConf.load(file)), training=EPOCH).fit(with_category)
     assert np.isfinite(model.recommender(n_candidates=20).recommend(with_category.test.queries(), 5).scores).all()
 
@@ -191,7 +192,7 @@ def test_same_category_negatives_need_a_category(two_tastes):
 
 
 def test_checkpoints_and_logs_go_into_the_workspace(two_tastes, tmp_path):
-    estimator(training=EPOCH).fit(two_tastes, workspace=tmp_path)
+    estimator(training=EPOCH).fit(two_tastes, FitContext(tmp_path))
     assert (tmp_path / "checkpoints" / "checkpoint.safetensors").exists()
     assert list((tmp_path / "logs").iterdir())
 

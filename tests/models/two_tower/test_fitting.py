@@ -17,13 +17,16 @@ from twotower.models.two_tower.fitting import Fitting, two_stages
 from twotower.models.two_tower.joint_task import JointTask
 from twotower.models.two_tower.objective import Objective
 from twotower.models.two_tower.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.models.two_tower.prepared_inputs import PreparedInputs
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.training.adagrad import RowAdagrad
+from twotower.training.context import QUIET, FitContext
+from twotower.training.early_stopping import Watch
 from twotower.training.ftrl import FTRL
 from twotower.training.loop import Trainer, _Run
 
 TOWERS = TowerOptions(dim=8, history_layers=1, history_length=6)
-TRAINING = TrainOptions(epochs=3, batch_size=128, patience=None, device="cpu", checkpoint_seconds=0.0)
+TRAINING = TrainOptions(epochs=3, batch_size=128, patience=None, checkpoint_seconds=0.0)
 OBJECTIVE = Objective(
     preference="softmax", similarity="affine", retrieval_weight=1.0, retrieval_candidates=16,
     negatives=("hard", "uniform"), n_negatives=4, n_hard=10,
@@ -60,12 +63,14 @@ def killed_at(monkeypatch):
 
 @pytest.fixture
 def task(two_tastes, monkeypatch):
-    """Gives the task that a fit hands to the training loop."""
+    """Gives the task that a fit hands to the training loop, or with `watched` what it watches."""
 
-    def of(**parts) -> JointTask:
+    def of(*, watched=False, **parts) -> JointTask | Watch:
         caught = []
-        monkeypatch.setattr(Trainer, "fit", lambda self, task: caught.append(task))
-        fitting(**parts).run(two_tastes, two_tastes.validation, None, progress=False)
+        monkeypatch.setattr(
+            Trainer, "fit", lambda self, task, context, watch: caught.append(watch if watched else task)
+        )
+        fitting(**parts).run(two_tastes, two_tastes.validation, QUIET)
         return caught[0]
 
     return of
@@ -90,9 +95,9 @@ def test_killed_inside_any_epoch_and_resumed_a_fit_ends_as_if_it_had_not_been(tw
     for steps in (2, 4, 1, 7) if refit else (2, 4, 1):  # of 3 epochs with 5 steps each, and those of the last fit
         killed_at(steps)
         with pytest.raises(Killed):
-            model().fit(two_tastes, workspace=tmp_path)
+            model().fit(two_tastes, FitContext(workspace=tmp_path))
     killed_at(None)
-    resumed = model().fit(two_tastes, workspace=tmp_path)
+    resumed = model().fit(two_tastes, FitContext(workspace=tmp_path))
     assert_same(resumed, unkilled)
     for ours, theirs in zip(resumed.progress, unkilled.progress, strict=True):
         assert (ours.best, ours.best_epoch, ours.examples) == (theirs.best, theirs.best_epoch, theirs.examples)
@@ -114,15 +119,18 @@ def test_the_wide_part_has_an_optimiser_of_its_own(task, kind, optimizer):
 
 def test_without_features_there_is_no_wide_part(two_tastes_bare, monkeypatch):
     caught = []
-    monkeypatch.setattr(Trainer, "fit", lambda self, task: caught.append(task))
-    fitting().run(two_tastes_bare, None, None, progress=False)
+    monkeypatch.setattr(Trainer, "fit", lambda self, task, context, watch: caught.append(task))
+    fitting().run(two_tastes_bare, None, QUIET)
     assert [type(o) for o in caught[0].optimizers] == [torch.optim.Adam]
 
 
 def test_the_watched_figure_is_map_at_10_of_both_stages_on_validation(two_tastes, task):
-    made = task(training=replace(TRAINING, validation_users=None, validation_candidates=20))
-    figure = made.validate()
-    features = fitting().run(two_tastes, None, None, progress=False).features
+    all_users = replace(TRAINING, validation_users=None, validation_candidates=20)
+    figure, made = (
+        task(watched=True, training=all_users).examine(),
+        task(training=all_users),
+    )  # of the same fresh weights
+    features = PreparedInputs.of(two_tastes, FeatureOptions(), 1).features
     holdout = two_tastes.validation
     encoder = TowerEncoder(
         model=made.module.eval(), features=features, history_length=6, device=torch.device("cpu"),
@@ -141,10 +149,10 @@ def test_validation_asks_as_many_users_as_it_may(task, monkeypatch):
         asked.append(queries.users.tolist())
         return recommend(self, queries, k)
 
-    made = task(training=replace(TRAINING, validation_users=7))
+    watch = task(watched=True, training=replace(TRAINING, validation_users=7))
     monkeypatch.setattr(TwoStageRecommender, "recommend", listening)
-    made.validate()
-    made.validate()
+    watch.examine()
+    watch.examine()
     assert len(asked[0]) == 7
     assert asked[0] == sorted(set(asked[0])) == asked[1]
 
@@ -155,14 +163,14 @@ def test_where_nothing_trains_the_towers_ranknet_is_asked_about_everything(task,
     monkeypatch.setattr(
         TwoStageRecommender, "gold_standard", lambda self, queries, k: asked.append(k) or gold(self, queries, k)
     )
-    task(objective=Objective()).validate()
+    task(watched=True, objective=Objective()).examine()
     assert asked == [10]
-    task(objective=Objective(similarity="affine")).validate()
+    task(watched=True, objective=Objective(similarity="affine")).examine()
     assert asked == [10]
 
 
 def test_without_a_holdout_there_is_nothing_to_watch(two_tastes):
-    done = fitting(training=replace(TRAINING, epochs=2)).run(two_tastes, None, None, progress=False)
+    done = fitting(training=replace(TRAINING, epochs=2)).run(two_tastes, None, QUIET)
     assert done.progress.best_epoch == 1
     assert all("validation" not in row for row in done.progress.history)
 
@@ -194,7 +202,7 @@ def test_row_wise_a_step_leaves_the_identities_that_it_does_not_read(task):
     made = task(training=replace(TRAINING, batch_size=1, row_wise_from=1), objective=sampled)
     table = made.module.item_net.identities.weight
     before = table.detach().clone()
-    run = _Run(Trainer(epochs=1, progress=False), made)
+    run = _Run(Trainer(epochs=1), made, QUIET, None)
     _, step = next(made.batches(0, 0))
     run._step(step)
     moved = (table.detach() != before).any(dim=1)
@@ -221,7 +229,7 @@ def test_training_options_that_make_no_sense_are_refused(wrong):
 def test_the_seed_of_the_weights_is_set_whatever_was_drawn_before(two_tastes):
     def vectors(before: int) -> np.ndarray:
         torch.manual_seed(before)
-        done = fitting(training=replace(TRAINING, epochs=1)).run(two_tastes, None, None, progress=False)
+        done = fitting(training=replace(TRAINING, epochs=1)).run(two_tastes, None, QUIET)
         return done.model.item_net.identities.weight.detach().numpy()
 
     np.testing.assert_array_equal(vectors(1), vectors(2))

@@ -10,7 +10,13 @@ from torch.nn import functional as F
 
 from twotower.config.compose import compose, conf_dir, instantiate
 from twotower.errors import BadConfig
-from twotower.models.two_tower.objective import JOINT, Objective, preference_loss, retrieval_loss, similarity_loss
+from twotower.models.two_tower.objective import (
+    JointObjective,
+    Objective,
+    preference_loss,
+    retrieval_loss,
+    similarity_loss,
+)
 from twotower.nn.full_softmax import full_softmax_loss
 
 POSITIVE, NEGATIVE = tensor([1.0, -0.5]), tensor([[0.0, 2.0], [-1.0, 0.5]])
@@ -122,7 +128,7 @@ def test_lambda_of_the_reference_is_a_half(name):
 
 
 def test_the_default_objective_is_what_the_yaml_says():
-    assert instantiate(OmegaConf.load(conf_dir() / "objective" / "joint.yaml")) == JOINT
+    assert instantiate(OmegaConf.load(conf_dir() / "objective" / "joint.yaml")) == JointObjective()
 
 
 def test_kinds_of_negatives_have_equal_shares_the_first_ones_the_rest():

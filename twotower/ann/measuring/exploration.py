@@ -11,6 +11,7 @@ from twotower.ann.files import backend_of
 from twotower.ann.measuring.pareto import Failure, Goal, Setting, dominates, lost_recall, milliseconds
 from twotower.ann.measuring.recall import GroundTruth, is_spent, least_effort
 from twotower.ann.measuring.timing import Clock, Footprint, footprint, latency, limited_threads, throughput
+from twotower.text import one_line
 
 Tell = Callable[[str], object]
 """Hears what is being done."""
@@ -140,7 +141,7 @@ class Exploration:
         try:
             self._sweep(grid, options, tell)
         except Exception as error:  # whatever a native library raises: the others are still wanted
-            self.failures.append(Failure(label, f"{type(error).__name__}: {' '.join(str(error).split())}"))
+            self.failures.append(Failure(label, f"{type(error).__name__}: {one_line(error)}"))
 
     def _sweep(self, grid: Grid, options: Mapping[str, Any], tell: Tell) -> None:
         """Builds once and measures all options of searching."""

@@ -52,6 +52,10 @@ class AmazonReviews:
         self.on_bad_rows: OnBadRows = on_bad_rows
         self.dropped_to = Path(dropped_to)
 
+    def files(self) -> tuple[Path, ...]:
+        """The file of reviews."""
+        return (self.path,)
+
     def load(self) -> Dataset:
         """The data set.
 

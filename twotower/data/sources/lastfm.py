@@ -26,6 +26,8 @@ from twotower.errors import MissingData
 
 URL = "https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip"
 TABS = Delimited(delimiter="\t", quoting=False)
+PLAYS = "user_artists.dat"
+ARTISTS, TAGS, TAGGED, FRIENDS = "artists.dat", "tags.dat", "user_taggedartists.dat", "user_friends.dat"
 
 
 class LastFM:
@@ -57,6 +59,11 @@ class LastFM:
         self.on_bad_rows: OnBadRows = on_bad_rows
         self.dropped_to = Path(dropped_to)
 
+    def files(self) -> tuple[Path, ...]:
+        """The plays and, with side features, artists, tags and friends."""
+        names = (PLAYS, *((ARTISTS, TAGS, TAGGED, FRIENDS) if self.side_features else ()))
+        return tuple(self.folder / name for name in names)
+
     def load(self) -> Dataset:
         """The data set.
 
@@ -67,7 +74,7 @@ class LastFM:
         if not self.folder.is_dir():
             raise MissingData(f"{self.folder} is absent; fetch {URL} and unpack its files into that folder")
         with BadRows(self.on_bad_rows, self.dropped_to) as bad:
-            plays = _keyed(self.folder / "user_artists.dat", bad, "userID", "artistID", others=("weight",))
+            plays = _keyed(self.folder / PLAYS, bad, "userID", "artistID", others=("weight",))
             plays.check_numbers("weight", 1)
             users = number_ids(used_ids(plays, "userID"), "user")
             items = number_ids(used_ids(plays, "artistID"), "item")
@@ -104,7 +111,7 @@ def _encoding(path: Path) -> str:
 
 def _artists(folder: Path, bad: BadRows) -> FeatureRows:
     """Name and tags of every listed artist."""
-    table = _keyed(folder / "artists.dat", bad, "id", others=("name",))
+    table = _keyed(folder / ARTISTS, bad, "id", others=("name",))
     table.check_unique("id")
     ids = row_ids(table, "id")
     return FeatureRows(
@@ -118,9 +125,9 @@ def _artists(folder: Path, bad: BadRows) -> FeatureRows:
 
 def _tags(folder: Path, artists: np.ndarray, bad: BadRows) -> MultiCategories:
     """Tags of each artist, weighted by how many users gave them; some tagged artists are not listed, as published."""
-    names = _keyed(folder / "tags.dat", bad, "tagID", others=("tagValue",))
+    names = _keyed(folder / TAGS, bad, "tagID", others=("tagValue",))
     names.check_unique("tagID")
-    given = _keyed(folder / "user_taggedartists.dat", bad, "artistID", "tagID")
+    given = _keyed(folder / TAGGED, bad, "artistID", "tagID")
     artist = positions(given, "artistID", artists)
     tag = positions(given, "tagID", row_ids(names, "tagID"))
     listed = (artist >= 0) & (tag >= 0)
@@ -130,7 +137,7 @@ def _tags(folder: Path, artists: np.ndarray, bad: BadRows) -> MultiCategories:
 
 def _friends(folder: Path, users: np.ndarray, bad: BadRows) -> FeatureRows:
     """The friends of each user."""
-    table = _keyed(folder / "user_friends.dat", bad, "userID", "friendID")
+    table = _keyed(folder / FRIENDS, bad, "userID", "friendID")
     user = positions(table, "userID", users)
     known = user >= 0
     friends = lists_of(user[known], row_ids(table, "friendID")[known], len(users))

@@ -31,7 +31,9 @@ class Layout:
         form: how it is written.
         lowest: smallest rating that can be given.
         items: reads the movies file.
+        side_files: names of the movies file and, if the family has one, the users file.
         users: reads the users file, if the family has one.
+        extra_files: names of files that are read where they exist.
     """
 
     ratings: str
@@ -39,10 +41,20 @@ class Layout:
     form: Delimited
     lowest: float
     items: Callable[[Path, BadRows], FeatureRows]
+    side_files: tuple[str, ...]
     users: Callable[[Path, BadRows], FeatureRows] | None = None
+    extra_files: tuple[str, ...] = ()
 
 
-TABS = Layout("u.data", COLUMNS, Delimited(delimiter="\t", names=COLUMNS), 1, side.items_100k, side.users_100k)
+TABS = Layout(
+    "u.data",
+    COLUMNS,
+    Delimited(delimiter="\t", names=COLUMNS),
+    1,
+    side.items_100k,
+    ("u.item", "u.user"),
+    side.users_100k,
+)
 # `::` is read as two `:` with an empty column between
 COLONS = Layout(
     "ratings.dat",
@@ -50,9 +62,11 @@ COLONS = Layout(
     Delimited(delimiter=":", names=("user", "", "item", " ", "rating", "  ", "time")),
     1,
     side.items_1m,
+    ("movies.dat", "users.dat"),
     side.users_1m,
+    extra_files=(side.EXTRA_FILE,),
 )
-PLAIN_CSV = Layout("ratings.csv", CSV_NAMES, CSV, 0.5, side.items_csv)
+PLAIN_CSV = Layout("ratings.csv", CSV_NAMES, CSV, 0.5, side.items_csv, ("movies.csv",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,13 @@ class MovieLens:
         self.only_rated = only_rated
         self.on_bad_rows: OnBadRows = on_bad_rows
         self.dropped_to = Path(dropped_to)
+
+    def files(self) -> tuple[Path, ...]:
+        """Ratings, movies, users and tags, as far as the release has them and they are asked for."""
+        folder, layout = self.root / self.variant, RELEASES[self.variant].layout
+        names = (layout.ratings, *layout.side_files, *((side.TAGS_FILE,) if self.tags else ()))
+        extra = (folder / name for name in layout.extra_files)
+        return (*(folder / name for name in names), *(path for path in extra if path.is_file()))
 
     def load(self) -> Dataset:
         """The data set; downloaded first if it is not in the data folder.

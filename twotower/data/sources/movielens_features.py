@@ -29,6 +29,9 @@ OCCUPATIONS_1M = (
 EXTRA_NAMES = (
     "item", "name", "year", "certificate", "released", "genres", "directors", "writers", "cast", "plot", "poster",
 )  # fmt: skip
+TAGS_FILE = "tags.csv"
+EXTRA_FILE = "movies_extrainfos.dat"
+"""Not of the publisher; read where somebody has put it beside the others."""
 ABSENT = ("N/A", "NOT RATED", "UNRATED")
 ZIP_DIGITS = 2
 """A US zip code's first two digits name a part of a state; all five would name a handful of users."""
@@ -60,7 +63,7 @@ def items_1m(folder: Path, bad: BadRows) -> FeatureRows:
     table = read_separated(folder / "movies.dat", bad, ("item", "title", "genres"), "::", "latin-1")
     _check_keys(table, "item")
     movies = _movies(table, "item", split_lists(table.text("genres"), "|", NO_GENRE))
-    extra = folder / "movies_extrainfos.dat"
+    extra = folder / EXTRA_FILE
     return movies.join(_extra(extra, movies.ids, bad)) if extra.is_file() else movies
 
 
@@ -98,7 +101,7 @@ def users_1m(folder: Path, bad: BadRows) -> FeatureRows:
 
 def with_tags(movies: FeatureRows, folder: Path, bad: BadRows) -> FeatureRows:
     """Adds from `tags.csv` the words that users attached to a movie, in lower case; weight: users who wrote it."""
-    table = read_delimited(folder / "tags.csv", bad, texts=("userId", "movieId"), others=("tag",))
+    table = read_delimited(folder / TAGS_FILE, bad, texts=("userId", "movieId"), others=("tag",))
     table.check_ids("userId")
     table.check_ids("movieId")
     refuse_unknown(table, "movieId", movies.ids, "movies.csv")

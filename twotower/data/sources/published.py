@@ -55,6 +55,10 @@ class AdjacencyLists:
         self.train, self.test = self.folder / train, self.folder / test
         self.on_leak = _checked(on_leak)
 
+    def files(self) -> tuple[Path, ...]:
+        """The two parts."""
+        return (self.train, self.test)
+
     def load(self) -> Dataset:
         """The data set; events have the kinds "train" and "test".
 
@@ -98,6 +102,10 @@ class RatingPairs:
         self.negatives = None if negatives is None else self.folder / negatives
         self.on_leak = _checked(on_leak)
 
+    def files(self) -> tuple[Path, ...]:
+        """The two parts and the sampled negatives, if there are any."""
+        return (self.train, self.test, *(() if self.negatives is None else (self.negatives,)))
+
     def load(self) -> Dataset:
         """The data set; events have the kinds "train" and "test", ratings as values.
 
@@ -128,6 +136,10 @@ class OrderedPairs:
 
     def __init__(self, *, root: str | Path = "data-cache", path: str) -> None:
         self.path = Path(root) / path
+
+    def files(self) -> tuple[Path, ...]:
+        """The file of pairs."""
+        return (self.path,)
 
     def load(self) -> Dataset:
         """The data set.

@@ -17,6 +17,7 @@ from twotower.data.reading.raw_times import STEPS, TimeUnit
 from twotower.data.sources.tabular_columns import AS_TEXT, ColumnSpec, check_column, column_of, column_values
 from twotower.data.tables import Kind
 from twotower.errors import BadConfig, MissingData
+from twotower.text import one_line
 from twotower.types import Array
 
 
@@ -98,6 +99,7 @@ class Tabular:
         name: of the data set.
         on_bad_rows: "raise" or "drop" rows that make no sense.
         dropped_to: folder for the side files of dropped rows.
+        described_in: the file that these options were read from; None: they were given in Python.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Tabular:
         name: str = "own",
         on_bad_rows: OnBadRows = "raise",
         dropped_to: str | Path = "data-cache/dropped",
+        described_in: Path | None = None,
     ) -> None:
         self.interactions = _options(EventsFile, "interactions", interactions)
         self.items = None if items is None else _options(FeaturesFile, "items", items)
@@ -118,6 +121,13 @@ class Tabular:
         self.name = name
         self.on_bad_rows: OnBadRows = on_bad_rows
         self.dropped_to = Path(dropped_to)
+        self.described_in = described_in
+
+    def files(self) -> tuple[Path, ...]:
+        """The events, items and users that the options name, wherever they lie, and the file of the options."""
+        tables = (spec for spec in (self.interactions, self.items, self.users) if spec is not None)
+        described = () if self.described_in is None else (self.described_in,)
+        return (*described, *(self.root / spec.path for spec in tables))
 
     def load(self) -> Dataset:
         """The data set.
@@ -193,12 +203,12 @@ def from_yaml(
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise BadConfig(f"{path}: not YAML: {one_line(error)}") from error
     accepted = ("name", "interactions", "items", "users")
     if not isinstance(options, dict) or "interactions" not in options or not set(options) <= set(accepted):
         raise BadConfig(f"{path}: write the keys {', '.join(accepted)} (interactions is needed, the others may go)")
     options.setdefault("name", path.stem)
-    return Tabular(**options, root=path.parent, on_bad_rows=on_bad_rows, dropped_to=dropped_to)
+    return Tabular(**options, root=path.parent, on_bad_rows=on_bad_rows, dropped_to=dropped_to, described_in=path)
 
 
 def _options(kind: type[File], where: str, given: Mapping[str, Any]) -> File:

@@ -2,23 +2,21 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import partial
 from typing import Self, get_args
 
 import numpy as np
 
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
-from twotower.metrics.ranking import average_precision
 from twotower.models.factorization.pairwise import Loss, PairScorer, PairTask
 from twotower.models.matrix import popularity
 from twotower.models.options import count, not_negative, one_of, positive, require
 from twotower.models.stored_vectors import StoredVectors
 from twotower.training.adagrad import RowAdagrad
-from twotower.training.context import QUIET, FitContext, OnEpoch
-from twotower.training.early_stopping import watched_users
+from twotower.training.context import QUIET, FitContext
+from twotower.training.early_stopping import Watch, watch_lists
 from twotower.training.loop import Trainer
-from twotower.types import Bools, Ids, Queries, Ragged
+from twotower.types import Bools, Ids
 
 MIN_STEPS, MIN_BATCH = 64, 32
 """Small data: at least so many steps per epoch, as long as a step keeps so many positives."""
@@ -91,16 +89,14 @@ class FactorModel(StoredVectors):
         events = split.train.unique_pairs()
         network = self._network(split, events)
         self.n_items, self._popular = events.n_items, popularity(events)
-        task = self._task(network, events, split, context)
-        patience = self.patience if split.watches_validation else None
-        trainer = Trainer(epochs=self.epochs, seed=self.seed, patience=patience, clip=None, progress=False)
-        self.best_epochs = trainer.fit(task).best_epoch + 1
+        watch = self._watch(network, split) if split.watches_validation else None
+        trainer = Trainer(epochs=self.epochs, seed=self.seed, patience=self.patience, clip=None)
+        self.best_epochs = trainer.fit(self._task(network, events), context.unshared(), watch).best_epoch + 1
         self._take_vectors(network)
         self._fit_fold_scale(events.by_user())
         return self
 
-    def _task(self, network: Network, events: Interactions, split: Split, context: FitContext) -> PairTask:
-        watch = partial(self._watch, network, *watched_users(split, self.seed), context.on_epoch)
+    def _task(self, network: Network, events: Interactions) -> PairTask:
         return PairTask(
             network.scorer,
             [RowAdagrad(network.scorer.parameters(), lr=self.lr)],
@@ -112,16 +108,17 @@ class FactorModel(StoredVectors):
             self.l2,
             min(self.batch_size, max(MIN_BATCH, len(events) // MIN_STEPS)),
             self.seed,
-            watch if split.watches_validation else None,
         )
 
-    def _watch(self, network: Network, queries: Queries, relevant: Ragged, on_epoch: OnEpoch | None) -> float:
-        """MAP@10 as the network stands now."""
-        self._take_vectors(network)
-        figure = float(average_precision(self.recommend(queries, 10), relevant, 10).mean())
-        if on_epoch is not None:
-            on_epoch(figure)
-        return figure
+    def _watch(self, network: Network, split: Split) -> Watch:
+        """MAP@10 as the network stands."""
+        lists = watch_lists(self, split, "map@10", self.seed)
+
+        def examine() -> float:
+            self._take_vectors(network)
+            return lists.examine()
+
+        return Watch(lists.metric, examine)
 
     def _take_vectors(self, network: Network) -> None:
         """Copies the vectors out of the network; users of whom it knows nothing have 0."""

@@ -161,7 +161,6 @@ class PairTask:
         l2: weight of the squared vectors of a batch.
         batch_size: positives per step, up to the next multiple of n_negatives.
         seed: decides order and draws, with the numbers of epoch and batch.
-        watch: gives the validation figure; None in the last fit.
     """
 
     scorer: PairScorer
@@ -174,7 +173,6 @@ class PairTask:
     l2: float
     batch_size: int
     seed: int
-    watch: Callable[[], float] | None
 
     def __post_init__(self) -> None:
         self.module: nn.Module = self.scorer
@@ -194,10 +192,6 @@ class PairTask:
     def start_epoch(self, epoch: int, kept: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing to prepare."""
         return {}
-
-    def validate(self) -> float | None:
-        """The validation figure, None where nothing is watched."""
-        return self.watch() if self.watch else None
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Step]]:
         """Shuffled positives, from batch `start` on; the first of them fill up the last group of `n_negatives`."""

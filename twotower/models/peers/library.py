@@ -1,6 +1,5 @@
 """What the peers share about their libraries: whether one is there, its threads, and matrices in its form."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -8,6 +7,7 @@ from importlib.util import find_spec
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from twotower.cores import thread_limit, usable_cores
 from twotower.errors import BadConfig
 from twotower.models.matrix import Sparse
 
@@ -33,9 +33,7 @@ def thread_count(threads: int | None) -> int:
         BadConfig: fewer than one.
     """
     if threads is None:
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        said = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(said) if said.isdecimal() and int(said) else usable
+        threads = thread_limit() or usable_cores()
     if threads < 1:
         raise BadConfig(f"threads={threads} must be at least 1, or null for OMP_NUM_THREADS")
     return threads

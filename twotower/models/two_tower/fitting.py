@@ -1,8 +1,6 @@
 """One fit of the three networks: builds them, their samplers, optimisers and examiner, and runs the training loop."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +11,6 @@ from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
 from twotower.data.tables import Categories
 from twotower.features.cosine import RawCosine
-from twotower.features.profiles import Profiles
 from twotower.metrics.ranking import average_precision
 from twotower.models.two_tower.encoder import TowerEncoder
 from twotower.models.two_tower.features import TowerFeatures
@@ -28,15 +25,18 @@ from twotower.models.two_tower.rank_net import RankNet, WidePart
 from twotower.models.two_tower.ranker import RankNetRanker
 from twotower.models.two_tower.user_net import UserNet
 from twotower.nn.device import pick_device
-from twotower.nn.distributed import ALONE, Workers
 from twotower.nn.sharded_tables import join_tables, sharding
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.stages.retriever import Retriever
 from twotower.training.adagrad import RowAdagrad
 from twotower.training.batches import WindowBatches
+from twotower.training.context import FitContext
+from twotower.training.early_stopping import Watch
 from twotower.training.ftrl import FTRL
-from twotower.training.loop import Progress, Trainer
+from twotower.training.loop import Trainer
 from twotower.training.negatives import NegativeSampler, negative_sampler
+from twotower.training.progress import Progress
+from twotower.types import Floats
 
 EXAMINED = 10
 """Early stopping watches MAP at this k."""
@@ -64,33 +64,26 @@ class Fitting:
         self,
         split: Split,
         examined: Holdout | None,
-        workspace: Path | None,
+        context: FitContext,
         *,
-        progress: bool,
-        on_validation: Callable[[float], None] | None = None,
-        workers: Workers = ALONE,
         prepared: PreparedInputs | None = None,
     ) -> Fitted:
         """Learns from `split.train`.
 
         Args:
             split: its train part and data set are read.
-            examined: what early stopping asks for; None: every epoch counts as better than the one before.
-            workspace: directory for checkpoints and logs; None: neither.
-            progress: show a bar.
-            on_validation: told the figure of every epoch that is watched.
-            workers: the processes that fit together; sharded tables are whole again in the leader's networks only.
+            examined: the validation part of the split, by which early stopping chooses; None: the last epoch is best.
+            context: how and where; sharded tables are whole again in the leader's networks only.
             prepared: features and inputs of this split that were learnt before; None: they are learnt here.
         """
-        o = self.training
-        device = pick_device(o.device)
+        o, workers = self.training, context.together
+        device = pick_device(context.device)
         events = split.train.unique_pairs()
-        features, inputs, profiles = self._learnt(split, prepared)
+        prepared = prepared or PreparedInputs.of(split, self.features, self.towers.identity_min_count)
+        inputs, profiles = prepared.training, prepared.profiles
         torch.manual_seed(o.seed)
         with sharding(workers, o.shard_tables_from):
             model = build_model(self.towers, self.objective, inputs, row_wise_from=o.row_wise_from).to(device)
-        served = prepared.validation if prepared else None
-        examine = self._examiner(split.dataset, features, model, examined, served, device)
         task = JointTask(
             model=model,
             inputs=inputs,
@@ -100,23 +93,14 @@ class Fitting:
             samplers=_samplers(self.objective, split.dataset, events),
             profile_rows=profiles.rows if profiles else None,
             raw_cosine=RawCosine(inputs.profiles, inputs.items) if profiles else None,
-            validate=_telling(examine, on_validation),
             optimizers=_optimizers(model, o),
             device=device,
             workers=workers,
         )
-        done = self._trainer(workspace, workers, progress=progress).fit(task)
+        watch = self._watch(prepared, model, examined, device) if examined is not None else None
+        progress = self._trainer().fit(task, context, watch)
         join_tables(model)
-        return Fitted(model, features, done)
-
-    def _learnt(
-        self, split: Split, prepared: PreparedInputs | None
-    ) -> tuple[TowerFeatures, TowerInputs, Profiles | None]:
-        """Encoders, inputs and profiles of the training events."""
-        if prepared is not None:
-            return prepared.features, prepared.training, prepared.profiles
-        features = TowerFeatures.fit(split.dataset, split.train, self.features, self.towers.identity_min_count)
-        return features, *features.training_inputs(split.dataset, split.train)
+        return Fitted(model, prepared.features, progress)
 
     def _batches(self, events: Interactions) -> WindowBatches:
         """Windows as long as UserNet reads; without a history to read, every event is an example of its own."""
@@ -127,7 +111,7 @@ class Fitting:
             seed=self.training.seed,
         )
 
-    def _trainer(self, workspace: Path | None, workers: Workers, *, progress: bool) -> Trainer:
+    def _trainer(self) -> Trainer:
         o = self.training
         return Trainer(
             epochs=o.epochs,
@@ -135,39 +119,21 @@ class Fitting:
             patience=o.patience,
             clip=o.clip,
             schedule=o.schedule,
-            checkpoint=workspace / "checkpoints" if workspace else None,
             checkpoint_seconds=o.checkpoint_seconds,
-            log_dir=workspace / "logs" if workspace and workers.leads else None,
-            progress=progress,
-            workers=workers,
         )
 
-    def _examiner(
-        self,
-        dataset: Dataset,
-        features: TowerFeatures,
-        model: JointModel,
-        holdout: Holdout | None,
-        inputs: TowerInputs | None,
-        device: torch.device,
-    ) -> Callable[[], float | None]:
-        """MAP@10 of some validation users, both stages; RankNet alone where nothing trains the towers.
-
-        `inputs` are those of the moment of asking if they are known already.
-        """
-        if holdout is None:
-            return lambda: None
+    def _watch(self, prepared: PreparedInputs, model: JointModel, holdout: Holdout, device: torch.device) -> Watch:
+        """MAP@10 of some validation users, both stages; RankNet alone where nothing trains the towers."""
         queries, relevant = holdout.queries(), holdout.relevant()
         n = min(len(queries), self.training.validation_users or len(queries))
         rows = np.sort(np.random.default_rng(self.training.seed).choice(len(queries), n, replace=False))
         queries, relevant = queries.take(rows), relevant.take(rows)
-        served = inputs or features.serving_inputs(dataset, holdout.history, holdout.at)
 
         def examine() -> float:
             encoder = TowerEncoder(
                 model=model.eval(),
-                features=features,
-                inputs=served,
+                features=prepared.features,
+                inputs=prepared.validation,
                 history_length=self.towers.history_length,
                 device=device,
             )
@@ -175,21 +141,7 @@ class Fitting:
             ask = stages.recommend if self.objective.trains_towers else stages.gold_standard
             return float(np.mean(average_precision(ask(queries, EXAMINED), relevant, EXAMINED)))
 
-        return examine
-
-
-def _telling(
-    examine: Callable[[], float | None], listener: Callable[[float], None] | None
-) -> Callable[[], float | None]:
-    """An examiner whose figures a listener hears."""
-
-    def told() -> float | None:
-        figure = examine()
-        if listener is not None and figure is not None:
-            listener(figure)
-        return figure
-
-    return told
+        return Watch(f"map@{EXAMINED}", examine)
 
 
 def build_model(
@@ -239,11 +191,14 @@ def build_model(
     return JointModel(user_net, item_net, rank_net)
 
 
-def two_stages(encoder: TowerEncoder, *, n_candidates: int, rank: bool = True) -> TwoStageRecommender:
+def two_stages(
+    encoder: TowerEncoder, popularity: Floats | None = None, *, n_candidates: int, rank: bool = True
+) -> TwoStageRecommender:
     """Towers over an exact index, and RankNet (or the towers' own order) on their candidates."""
     vectors = encoder.item_vectors
     retriever = Retriever(encoder, ExactIndex(metric="inner_product").build(vectors), vectors=vectors)
-    return TwoStageRecommender(retriever, new_ranker(encoder) if rank else None, n_candidates=n_candidates)
+    ranker = new_ranker(encoder) if rank else None
+    return TwoStageRecommender(retriever, ranker, n_candidates=n_candidates, popularity=popularity)
 
 
 @torch.inference_mode()

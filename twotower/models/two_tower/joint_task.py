@@ -27,7 +27,7 @@ from twotower.types import Floats, Ids, Ragged, Times
 
 
 class JointTask:
-    """A `nn.training.Task`: preference + similarity + retrieval over windows of events.
+    """A `training.task.Task`: preference + similarity + retrieval over windows of events.
 
     Args:
         model: the three networks.
@@ -38,7 +38,6 @@ class JointTask:
         samplers: one per kind in `objective.negatives` other than "hard".
         profile_rows: users and times to rows of `inputs.profiles`; None: the empty profile for all.
         raw_cosine: rows of profiles and items to the raw vectors' cosine, for `similarity="raw"`.
-        validate: gives the figure that early stopping watches, or None where there is nothing to watch.
         optimizers: of the model's parameters.
         device: where to compute.
         workers: processes among which every batch is shared; the loss is the sum of what they give.
@@ -55,14 +54,12 @@ class JointTask:
         samplers: dict[str, NegativeSampler],
         profile_rows: Callable[[Ids, Times], Ids] | None,
         raw_cosine: Callable[[Ids, Ids], Floats] | None,
-        validate: Callable[[], float | None],
         optimizers: list[torch.optim.Optimizer],
         device: torch.device,
         workers: Workers = ALONE,
     ) -> None:
         self.module = model
         self.optimizers = optimizers
-        self.validate = validate
         self._model = model
         self._alone = model.user_net.history is None  # then every position is an example of its own
         packs = (
@@ -96,7 +93,7 @@ class JointTask:
         return {"index": self._index}
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[int, Callable[[], tuple[Tensor, dict[str, float]]]]]:
-        """See `nn.training.Task.batches`."""
+        """See `training.task.Task.batches`."""
         for number, batch in enumerate(self._batches.epoch(epoch, start), start):
             rng = np.random.default_rng((self._batches.seed, epoch, number))
             yield int(batch.mask.sum()), lambda batch=batch, rng=rng: self._loss(batch, rng)  # type: ignore[misc]

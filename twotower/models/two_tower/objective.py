@@ -102,17 +102,18 @@ class Objective:
         return None if self.retrieval_candidates == "all" else int(self.retrieval_candidates)
 
 
-JOINT = Objective(
-    preference="softmax",
-    tower_share=0.05,
-    similarity="affine",
-    similarity_weight=0.01,
-    retrieval_weight=1.0,
-    negatives=("hard", "uniform"),
-    n_negatives=16,
-    rank_positions=256,
-)
-"""The objective `joint`, which `TwoTower` takes by default; `conf/objective/joint.yaml` is the same in YAML."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointObjective(Objective):
+    """RankNet's preference, similarity and a softmax over the catalogue that trains the towers to retrieve."""
+
+    preference: Preference = "softmax"
+    tower_share: float = 0.05
+    similarity: Similarity | None = "affine"
+    similarity_weight: float = 0.01
+    retrieval_weight: float = 1.0
+    negatives: tuple[NegativeKind, ...] = ("hard", "uniform")
+    n_negatives: int = 16
+    rank_positions: int | None = 256
 
 
 def preference_loss(kind: Preference, positive: Tensor, negative: Tensor) -> Tensor:

@@ -78,8 +78,6 @@ class TrainOptions:
         validation_candidates: items that the towers retrieve for them and RankNet orders.
         refit: train again on train and validation events for as many epochs as were best.
         seed: of weights, batches, negatives, dropout.
-        threads: compute threads; None: OMP_NUM_THREADS, or one per core.
-        device: auto, cpu or cuda.
         checkpoint_seconds: time between checkpoints inside an epoch.
         shard_tables_from: where several processes train, embedding tables with at least this many rows are split over
             them, row by row; None: each process holds all of every table.
@@ -100,8 +98,6 @@ class TrainOptions:
     validation_candidates: int = 500
     refit: bool = False
     seed: int = 0
-    threads: int | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = 120.0
     shard_tables_from: int | None = None
     row_wise_from: int | None = 262_144

@@ -1,6 +1,8 @@
 """`PreparedInputs`: encoders and encoded inputs of a split, made and saved once, mapped into memory by trainings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +14,7 @@ from twotower.models.two_tower.inputs import TowerInputs
 from twotower.models.two_tower.options import FeatureOptions
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PreparedInputs:
     """What a training reads besides its events; nothing in it depends on the networks.
 
@@ -20,24 +22,35 @@ class PreparedInputs:
         features: encoders, fitted on the training events.
         training: inputs with the profiles of all refresh moments.
         profiles: the same profiles, with their users and moments; None where none are learnt.
-        validation, test: inputs as of the moment of either examination.
+        asked: gives the inputs as of the moment of "validation" or "test".
     """
 
     features: TowerFeatures
     training: TowerInputs
     profiles: Profiles | None
-    validation: TowerInputs
-    test: TowerInputs
+    asked: Callable[[str], TowerInputs]
+
+    @cached_property
+    def validation(self) -> TowerInputs:
+        """Inputs as of the moment of validation, made when first asked for."""
+        return self.asked("validation")
+
+    @cached_property
+    def test(self) -> TowerInputs:
+        """Inputs as of the moment of the test, made when first asked for."""
+        return self.asked("test")
 
     @classmethod
     def of(cls, split: Split, options: FeatureOptions, identity_min_count: int) -> Self:
         """Learns and encodes everything anew."""
         features = TowerFeatures.fit(split.dataset, split.train, options, identity_min_count)
         training, profiles = features.training_inputs(split.dataset, split.train)
-        moments = (
-            features.serving_inputs(split.dataset, part.history, part.at) for part in (split.validation, split.test)
-        )
-        return cls(features, training, profiles, *moments)
+
+        def asked(part: str) -> TowerInputs:
+            holdout = split.validation if part == "validation" else split.test
+            return features.serving_inputs(split.dataset, holdout.history, holdout.at)
+
+        return cls(features, training, profiles, asked)
 
     def save(self, directory: Path) -> None:
         """Files in a directory that is made if needed."""
@@ -60,6 +73,5 @@ class PreparedInputs:
             features,
             TowerInputs.load(directory / "training", numbers, profiles=table, mapped=True),
             profiles,
-            TowerInputs.load(directory / "validation", numbers, mapped=True),
-            TowerInputs.load(directory / "test", numbers, mapped=True),
+            lambda part: TowerInputs.load(directory / part, numbers, mapped=True),
         )

@@ -18,6 +18,7 @@ from twotower.reports.index_frontier import Frontier, FrontierPoint, quick_front
 from twotower.reports.section import ReportFigure, Section
 from twotower.runs.bundle import Bundle
 from twotower.runs.indexing import user_samples
+from twotower.stages.retriever import Retriever
 
 _FACTS = ("created", "recall", "n_queries", "latency", "build_seconds", "count", "dim", "metric")
 _USERS = 500
@@ -85,14 +86,14 @@ def _frontier(run: ExaminedRun) -> Frontier | None:
     path, seconds = run.bundle.directory / "figures" / "index-tuning.json", run.settings["frontier_seconds"]
     if path.exists():
         return tuned_frontier(json.loads(path.read_text()))
-    index = run.served.direct.index
-    if not seconds or not isinstance(index, IndexBase):
+    retriever = run.served.direct
+    if not seconds or not isinstance(retriever, Retriever) or not isinstance(retriever.index, IndexBase):
         return None
     published = run.bundle.index_manifest() or {}
     n_queries, seed = int(published.get("n_queries", _USERS)), int(published.get("query_seed", 0))
     queries = user_samples(run.bundle, n_queries, seed)[1][:_USERS]  # those that did not calibrate the index
     n = int(run.settings["n_candidates"])
-    return quick_frontier(index, run.bundle.item_vectors(), queries, k=n, seconds=float(seconds))
+    return quick_frontier(retriever.index, run.bundle.item_vectors(), queries, k=n, seconds=float(seconds))
 
 
 def tuned_frontier(facts: Mapping[str, Any]) -> Frontier:

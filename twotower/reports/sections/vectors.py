@@ -41,7 +41,9 @@ class Vectors(Section[ItemVectors]):
     name = "vectors"
 
     def measure(self, run: ExaminedRun) -> ItemVectors | None:
-        """The map; None for items without a categorical feature."""
+        """The map; None for a model without item vectors, or items without a categorical feature."""
+        if not run.bundle.has_vectors:
+            return None
         vectors = vector_map(run.bundle.item_vectors(), run.served.files.catalogue, seed=run.seed)
         return ItemVectors(vectors) if vectors else None
 

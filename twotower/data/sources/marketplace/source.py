@@ -16,6 +16,7 @@ published figures; who meets what is left to choice. `statistics` compares the o
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -74,6 +75,10 @@ class Marketplace:
 
     size: Literal["demo", "small", "quarter", "full"] = "demo"
     seed: int = 0
+
+    def files(self) -> tuple[Path, ...]:
+        """None: size and seed decide everything."""
+        return ()
 
     def load(self) -> Dataset:
         """Simulates the market and returns what is published of it."""

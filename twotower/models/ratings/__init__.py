@@ -1,0 +1,1 @@
+"""Models that predict the value which a user would give an item."""

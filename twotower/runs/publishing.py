@@ -1,0 +1,148 @@
+"""Publishing runs and their indexes: they appear whole or not at all, and former runs are kept."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from twotower.ann.base import IndexBase
+from twotower.ann.files import backend_of
+from twotower.errors import BadConfig
+from twotower.runs.bundle import LATEST, VECTORS, Bundle, HasVectors, training_folder
+from twotower.storage import atomic
+from twotower.storage.manifest import MANIFEST, UNCOVERED, write_manifest
+
+if TYPE_CHECKING:
+    from twotower.models.base import Model
+
+
+_LEARNT = ("towers.safetensors", "model.safetensors", VECTORS)
+
+
+def publish(
+    runs_dir: str | Path,
+    name: str,
+    write: Callable[[Path], None],
+    facts: Mapping[str, Any],
+    *,
+    keep: int = 3,
+) -> Bundle:
+    """Makes a run appear whole under `runs_dir/name` and points `latest` at it.
+
+    A former run of that name stays, whole, as `name.1` (and `name.1` becomes `name.2`, …, up to `keep` of them).
+    Logs and checkpoints of `workspace(runs_dir, name)` move into the published run.
+
+    Args:
+        runs_dir: folder of runs; made if needed.
+        name: letters, digits, `.`, `_`, `-`.
+        write: writes the run's files into the empty directory that it is given.
+        facts: entries for the manifest; `dataset` (the fingerprint) is required.
+        keep: former runs of this name to keep.
+
+    Raises:
+        BadConfig: the name cannot be a run's name, or a fact is missing.
+        BundleError: another process is publishing this name, or the disk is full.
+    """
+    _check_name(name)
+    if "dataset" not in facts:
+        raise BadConfig("publish: facts must name the data set's fingerprint under 'dataset'")
+    runs_dir = Path(runs_dir)
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    target = runs_dir / name
+    with atomic.only_one(runs_dir / f".{name}.lock", f"publishing run {name!r}"):
+        new = runs_dir / f".{name}.publishing"
+        for leftover in (new, atomic.aside(target)):  # of a kill between exchange and rotation: a run to be kept
+            if target.exists() and (leftover / MANIFEST).exists():
+                _rotate(leftover, target, keep)
+        with atomic.fresh(new):
+            write(new)
+            write_manifest(new, {**facts, "towers": towers_digest(new)})
+        former = atomic.put_in_place(new, target)
+        if former is not None:
+            _rotate(former, target, keep)
+        _adopt_workspace(runs_dir, name)
+        atomic.point(runs_dir / LATEST, name)
+    return Bundle.open(target)
+
+
+def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) -> Bundle:
+    """Exchanges the index of a run in one step; whoever opens the run finds the old or the new one.
+
+    Args:
+        bundle: the run whose item vectors the index was built from.
+        index: the built index.
+        facts: entries for `index/manifest.json`, such as options and measured recall.
+
+    Raises:
+        BundleError: another process is publishing an index for this run, or the disk is full.
+    """
+    own = {
+        "backend": backend_of(type(index)),
+        "metric": index.metric,
+        "dim": index.dim,
+        "count": len(index),
+        "towers": bundle.towers,
+    }
+    with atomic.only_one(bundle.directory / ".lock", f"publishing an index for run {bundle.name!r}"):
+        with atomic.fresh(bundle.directory / ".index.publishing") as new:
+            index.save(new, shared=bundle.item_vectors())
+            write_manifest(new, {**facts, **own})
+        former = atomic.put_in_place(new, bundle.directory / "index")
+        if former is not None:
+            shutil.rmtree(former)
+    return bundle
+
+
+def workspace(runs_dir: str | Path, name: str) -> Path:
+    """The folder for logs and checkpoints of a run that is still being trained; `publish` moves them into the run.
+
+    Raises:
+        BadConfig: the name cannot be a run's name: better said before a training than after it.
+    """
+    _check_name(name)
+    folder = training_folder(Path(runs_dir), name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def save_model(model: "Model", directory: Path) -> None:
+    """Writes a model, and its item vectors where it has some."""
+    model.save(directory)
+    if model.has_vectors and not (directory / VECTORS).exists():
+        np.save(directory / VECTORS, cast("HasVectors", model).item_vectors)
+
+
+def towers_digest(directory: Path) -> str:
+    """One digest for the files that an index depends on: what was learnt and the item vectors."""
+    files = [directory / folder / name for folder in ("", "first", "second") for name in _LEARNT]
+    digests = [atomic.sha256_of(file) for file in files if file.is_file()]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name == LATEST:
+        raise BadConfig(f"run name {name!r}: use letters, digits, '.', '_' and '-'; {LATEST!r} is taken")
+
+
+def _rotate(former: Path, target: Path, keep: int) -> None:
+    """`name.1` becomes `name.2`, …; the former run becomes `name.1`; the oldest beyond `keep` goes."""
+    numbered = [target.with_name(f"{target.name}.{i}") for i in range(1, keep + 1)]
+    shutil.rmtree(numbered[-1] if numbered else former, ignore_errors=True)
+    for older, newer in zip(numbered[:0:-1], numbered[-2::-1], strict=True):
+        if newer.exists():
+            newer.rename(older)
+    if numbered:
+        former.rename(numbered[0])
+
+
+def _adopt_workspace(runs_dir: Path, name: str) -> None:
+    """Moves logs and checkpoints into the published run and removes the workspace."""
+    folder = training_folder(runs_dir, name)
+    for child in folder.iterdir() if folder.is_dir() else ():
+        if child.name in UNCOVERED and not (runs_dir / name / child.name).exists():
+            child.rename(runs_dir / name / child.name)
+    shutil.rmtree(folder, ignore_errors=True)

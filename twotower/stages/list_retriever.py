@@ -1,0 +1,53 @@
+"""`ListRetriever`: the first stage of a model without vectors: its own lists, which no filter can shorten."""
+
+import numpy as np
+
+from twotower.protocols import Recommender
+from twotower.topk import sieve
+from twotower.types import NO_ITEM, Bools, Floats, Queries, TopK
+
+BLOCK_PLACES = 1 << 24
+"""Places of lists held at once while a filter asks for longer ones: 200 MiB."""
+
+
+class ListRetriever:
+    """The best allowed items of each query, as a recommender orders them.
+
+    What a filter takes out of a list is made up for by asking for a longer one, in the last resort for the whole
+    catalogue.
+    """
+
+    vectors: Floats | None = None
+
+    def __init__(self, recommender: Recommender, n_items: int) -> None:
+        """Wraps a recommender.
+
+        Args:
+            recommender: makes the lists.
+            n_items: size of its catalogue.
+        """
+        self.recommender = recommender
+        self.n_items = n_items
+
+    def knows(self, queries: Queries) -> Bools:
+        """The recommender answers every query, also one of which nothing is known. Shape [B]."""
+        return np.ones(len(queries), np.bool_)
+
+    def available(self, allowed: Bools | None = None) -> Bools | None:
+        """All that is allowed. Shape [N]."""
+        return allowed
+
+    def retrieve(self, queries: Queries, k: int, allowed: Bools | None = None) -> TopK:
+        """The k best allowed items of each query without its exclusions; padded where fewer are left. Shape [B, k]."""
+        if allowed is None:
+            return self.recommender.recommend(queries, k)
+        blocks = [self._allowed(block, k, allowed) for block in queries.blocks(max(1, BLOCK_PLACES // self.n_items))]
+        return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
+
+    def _allowed(self, queries: Queries, k: int, allowed: Bools) -> TopK:
+        wanted = min(self.n_items, int(k / max(allowed.mean(), 1 / self.n_items)) + 1)
+        while True:
+            best = sieve(self.recommender.recommend(queries, wanted), queries.exclusions, k, allowed)
+            if wanted == self.n_items or bool((best.items != NO_ITEM).all()):
+                return best
+            wanted = min(self.n_items, 4 * wanted)
