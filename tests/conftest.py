@@ -14,12 +14,12 @@ from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
-from twotower.data.splitters import LeaveLast, UserHeldOut
+from twotower.data.splitters import LeaveLast, RandomSplit, UserHeldOut
 from twotower.data.tables import Categories, Column, FeatureSchema, FeatureTable, Kind
 from twotower.models.base import ScoringModel
 from twotower.testing import two_tastes as _two_tastes
 from twotower.training.context import QUIET, FitContext
-from twotower.types import Array, Floats, Queries
+from twotower.types import Array, Floats, Ids, Queries, Times
 
 settings.register_profile("steady", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("steady")
@@ -183,3 +183,47 @@ def said() -> Callable[[], tuple[list[str], Callable[[str], None]]]:
         return lines, lines.append
 
     return make
+
+
+class Means:
+    """Predicts the mean of train, moved towards the item's mean by `trust` and then scaled; gives no lists."""
+
+    def __init__(self, *, trust: float = 1.0, scale: float = 1.0) -> None:
+        self.trust, self.scale = trust, scale
+
+    def fit(self, split: Split, context: FitContext = QUIET) -> "Means":
+        log = split.train
+        mean = log.value.mean()
+        sums = np.bincount(log.item, log.value - mean, minlength=log.n_items)
+        self.item = mean + self.trust * sums / (2 + log.item_counts())
+        return self
+
+    def predict(self, users: Ids, items: Ids, at: Times | None = None) -> Floats:
+        return (self.item[items] / self.scale).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def means() -> type[Means]:
+    return Means
+
+
+@pytest.fixture(scope="session")
+def rated(data) -> Split:
+    """The toy data with ratings 1 to 5 that depend on the item, cut at random."""
+    log = data.interactions
+    rng = np.random.default_rng(5)
+    return _valued(data, np.clip(np.round(1 + 4 * log.item / 40 + rng.normal(0, 0.5, len(log))), 1, 5))
+
+
+@pytest.fixture(scope="session")
+def liked(data) -> Split:
+    """The toy data with outcomes 0 and 1 that depend on the item, cut at random."""
+    log = data.interactions
+    return _valued(data, np.random.default_rng(6).random(len(log)) < 0.2 + 0.6 * log.item / 40)
+
+
+def _valued(data: Dataset, value: Array) -> Split:
+    log = data.interactions
+    columns = {"kind": log.kind, "value": value, "kinds": log.kinds, "n_users": log.n_users, "n_items": log.n_items}
+    valued = data.with_interactions(Interactions.of(log.user, log.item, log.time, **columns))
+    return RandomSplit(validation=0.1, test=0.3, seed=0).split(valued)

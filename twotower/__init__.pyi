@@ -29,7 +29,7 @@ from twotower.data.tables import FeatureTable as FeatureTable
 from twotower.errors import TwoTowerError as TwoTowerError
 from twotower.evaluation.contest import Entrant as Entrant
 from twotower.evaluation.contest import contest as contest
-from twotower.evaluation.examine import Evaluation as Evaluation
+from twotower.evaluation.evaluation import Evaluation as Evaluation
 from twotower.evaluation.examine import examine as examine
 from twotower.evaluation.report import Report as Report
 from twotower.models.base import Model as Model

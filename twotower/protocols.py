@@ -1,4 +1,4 @@
-"""The contracts at the seams: who retrieves, who ranks, who recommends, who rates, who finds nearest vectors."""
+"""The contracts at the seams: who retrieves, ranks, recommends, predicts values, finds nearest vectors."""
 
 from pathlib import Path
 from typing import Literal, Protocol, Self, runtime_checkable
@@ -27,7 +27,7 @@ class Ranker(Protocol):
 
 
 @runtime_checkable
-class RatingModel(Protocol):
+class PairPredictor(Protocol):
     """Predicts a value for a pair of user and item: a rating, or the probability of a like where values are 0 and 1."""
 
     def predict(self, users: Ids, items: Ids, at: Times | None = None) -> Floats:

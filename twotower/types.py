@@ -16,6 +16,7 @@ from twotower.errors import BadInput
 Ids = NDArray[np.int64]
 """Internal ids: row numbers 0..n-1, or `NO_ITEM` / `UNKNOWN_USER`."""
 Floats = NDArray[np.float32]
+Float64s = NDArray[np.float64]
 Times = NDArray[np.int64]
 """Seconds since the epoch, UTC."""
 Bools = NDArray[np.bool_]

@@ -167,8 +167,8 @@ def report(place: Place) -> Figure:
     words = ["run=full", f"runs_dir={place.folder / 'runs'}", "gold=false", "eval.baselines=[popular]"]
     started = time.perf_counter()
     fitted = {
-        "als": Entrant(ALS.load(place.folder / "als"), {"dim": 100, "epochs": 15}, kind="cf"),
-        "hybrid": Entrant(HybridMF.load(place.folder / "hybrid"), {"dim": 100}, kind="hybrid"),
+        "als": Entrant(ALS.load(place.folder / "als"), {"dim": 100, "epochs": 15}, family="cf"),
+        "hybrid": Entrant(HybridMF.load(place.folder / "hybrid"), {"dim": 100}, family="hybrid"),
     }
     done = evaluate(plain(compose(words, "evaluate")), fitted)
     note = "MAP@10 " + ", ".join(

@@ -92,19 +92,6 @@ def test_ties_go_by_id_after_any_changes(first, changes):
     assert found[found != NO_ITEM].tolist() == expected
 
 
-@given(first=vectors_of, changes=steps)
-def test_rebuilding_changes_no_answer(first, changes):
-    vectors = np.array(first, np.float32)
-    index, living, dead = ExactIndex().build(vectors), dict(enumerate(vectors.astype(float))), set()
-    for step in changes:
-        if step[0] == "add" or living:
-            apply(index, living, dead, step)
-    queries = np.array([[1, 2, -3], [0, 1, 1]], np.float32)
-    before, after = index.search(queries, 20), index.rebuilt().search(queries, 20)
-    np.testing.assert_array_equal(before.items, after.items)
-    np.testing.assert_array_equal(before.scores, after.scores)
-
-
 @pytest.mark.parametrize("n_gone", [1, 9, 10, 11, 95, 199])
 @pytest.mark.parametrize("backend", [ExactIndex, KMeansIndex])
 def test_removing_exactly_the_nearest_items_leaves_the_next_ones(backend, n_gone):

@@ -10,7 +10,9 @@ from twotower.benchmarks.results import BenchmarkRun, Stage
 from twotower.benchmarks.text import cells_of, error_lines, markdown, peer_line, terminal, to_json
 from twotower.errors import BadConfig, BadInput
 from twotower.evaluation.comparison import compare
-from twotower.evaluation.examine import Evaluation
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.ratio import ratios_of_lists
+from twotower.evaluation.resampling import Draws
 
 METRICS = ("map@10", "ndcg@10", "recall@10", "hit_rate@10")
 SUBJECT = {
@@ -24,7 +26,9 @@ def evaluation(values, seconds=2.0, competitors="full catalogue", users=None) ->
     """The same values for every metric."""
     values = np.array(values, float)
     users = np.arange(len(values)) if users is None else np.array(users)
-    return Evaluation(users, dict.fromkeys(METRICS, values), {"coverage@10": 0.5}, (10,), seconds, competitors)
+    return Evaluation(
+        users, ratios_of_lists(dict.fromkeys(METRICS, values)), {"coverage@10": 0.5}, (10,), seconds, competitors
+    )
 
 
 def cell(model, seed, values, *, fit=10.0, memory=2**30, parameters=100, subject=SUBJECT, **options) -> BenchmarkRun:
@@ -40,7 +44,7 @@ def table(cells, **options):
 
 def test_seeds_are_pooled_user_by_user():
     pooled = pooled_evaluation({0: evaluation([0, 1, 0.5, 0]), 1: evaluation([1, 1, 0, 0])}, METRICS)
-    assert pooled.per_user["map@10"].tolist() == [0.5, 1, 0.25, 0]
+    assert pooled.values("map@10").tolist() == [0.5, 1, 0.25, 0]
     assert pooled.mean("map@10") == 1.75 / 4
 
 
@@ -65,7 +69,7 @@ def test_tests_and_intervals_are_those_of_an_evaluation_of_the_pooled_users():
     values = {name: rng.random((2, 30)) for name in ("als", "mf", "knn")}
     cells = [cell(name, seed, found[seed]) for name, found in values.items() for seed in (0, 1)]
     pooled = {name: evaluation(found.mean(axis=0)) for name, found in values.items()}
-    rows = compare(pooled, baseline="als", resamples=400, level=0.95, seed=0)
+    rows = compare(pooled, baseline="als", draws=Draws(resamples=400, level=0.95, seed=0))
     expected = {r.model: (r.low, r.high, r.p_holm) for r in rows if r.metric == "map"}
     assert {r.name: (r.low, r.high, r.p_holm) for r in table(cells).rows} == expected
 

@@ -29,8 +29,8 @@ def test_what_is_saved_is_loaded(cell, tmp_path):
         assert again.stages[name].parameters == stage.parameters
         np.testing.assert_array_equal(found.users, expected.users)
         assert set(found.per_user) == set(expected.per_user)
-        for metric, values in expected.per_user.items():
-            np.testing.assert_array_equal(found.per_user[metric], values)
+        for metric in expected.per_user:
+            np.testing.assert_array_equal(found.values(metric), expected.values(metric))
         assert (found.catalogue, found.ks, found.seconds) == (expected.catalogue, expected.ks, expected.seconds)
 
 

@@ -100,8 +100,8 @@ def test_a_cell_holds_what_tuning_the_last_fit_and_the_runner_give(began):
     )
     expected = examine(model, split.test, ks=(5, 10))
     found = BenchmarkRun.load(RUNS / "als-seed4")
-    for metric, values in found.stages[""].evaluation.per_user.items():
-        np.testing.assert_array_equal(values, expected.per_user[metric])
+    for metric in expected.per_user:
+        np.testing.assert_array_equal(found.stages[""].evaluation.values(metric), expected.values(metric))
     assert found.options == model.options()
     assert found.options["seed"] == 4
     assert found.stages[""].parameters == sum(array.size for array in model.state().values())

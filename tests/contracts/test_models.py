@@ -10,9 +10,10 @@ from twotower.config.models import listed_model, model_names
 from twotower.errors import BadConfig
 from twotower.models import best_products
 from twotower.models.base import Model, ScoringModel
+from twotower.models.pairs import PairModel
 from twotower.models.popular import Popular
 from twotower.models.vector_model import VectorModel
-from twotower.testing import ModelTests, ScoringModelTests, VectorModelTests, asked
+from twotower.testing import ModelTests, PairModelTests, ScoringModelTests, VectorModelTests, asked
 from twotower.testing.models import same
 from twotower.topk import top_k
 
@@ -47,6 +48,8 @@ def suite_of(kind: type) -> type[ModelTests]:
     """The widest suite that a class of models must keep."""
     if issubclass(kind, VectorModel):
         return VectorModelTests
+    if issubclass(kind, PairModel):
+        return PairModelTests
     return ScoringModelTests if issubclass(kind, ScoringModel) else ModelTests
 
 
@@ -61,7 +64,7 @@ for _name in model_names():
 
 def test_every_listed_model_is_under_contract():
     suites = {name for name, suite in globals().items() if isinstance(suite, type) and issubclass(suite, ModelTests)}
-    assert len(suites - {"ModelTests", "ScoringModelTests", "VectorModelTests"}) == len(model_names())
+    assert len(suites - {"ModelTests", "PairModelTests", "ScoringModelTests", "VectorModelTests"}) == len(model_names())
     assert set(model_names()) >= {"popular", "item_knn", "als", "mf_bpr", "mf_warp", "hybrid", "ease", "two_tower"}
 
 

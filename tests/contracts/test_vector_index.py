@@ -210,20 +210,6 @@ def test_changes_are_saved_and_loaded(index, queries, tmp_path):
     assert loaded.add(queries[:1]).tolist() == [N + 2]
 
 
-def test_rebuilt_index_has_the_changes_built_in(index, queries):
-    index.remove(np.array([0, 1, 2]))
-    index.add(queries[:2])
-    if index.options().get("k_factor") == 0 or index.options().get("store") == "float16":
-        with pytest.raises(BadConfig, match="keeps no exact vectors"):
-            index.rebuilt()
-        return
-    new = index.rebuilt()
-    assert len(new) == N - 1
-    found = new.search(queries[:2], N).items
-    assert found[:, 0].tolist() == [N, N + 1]
-    assert not np.isin(found, [0, 1, 2]).any()
-
-
 def test_searches_during_changes_see_the_index_before_or_after_them(index, queries):
     truth = {None: index.search(queries, 5).items}
     with ThreadPoolExecutor(3) as pool:

@@ -1,4 +1,4 @@
-"""What a tally adds up beyond ranking metrics: grades, popularity bias, diversity of lists by encoded features."""
+"""What an accumulator adds up beyond ranking metrics: grades, popularity bias, diversity of lists by features."""
 
 from dataclasses import replace
 
@@ -9,10 +9,11 @@ from twotower.data.categories import Categories
 from twotower.data.schema import Column, FeatureSchema, Kind
 from twotower.data.split import Holdout
 from twotower.data.tables import FeatureTable
-from twotower.evaluation.accumulator import Detail, has_grades
+from twotower.evaluation.accumulator import Detail
 from twotower.evaluation.contest import contest
 from twotower.evaluation.examine import examine
 from twotower.evaluation.item_features import item_features
+from twotower.evaluation.measurable import has_grades
 from twotower.metrics.catalogue import intra_list_diversity, popularity_bias, shown_counts
 from twotower.metrics.graded import graded_ndcg
 
@@ -27,7 +28,7 @@ def test_targets_with_ratings_give_graded_ndcg_and_others_do_not(split, by_score
     found = examine(model, holdout, ks=(5,), block=7)
     lists = model.recommend(holdout.queries(), 5)
     expected = graded_ndcg(lists, holdout.relevant(), holdout.grades(), 5, "exponential")
-    np.testing.assert_array_equal(found.per_user["ndcg_exp@5"], expected)
+    np.testing.assert_array_equal(found.values("ndcg_exp@5"), expected)
     assert "ndcg_linear@5" in found.per_user
     assert "ndcg_exp@5" not in examine(model, split.test, ks=(5,)).per_user
 

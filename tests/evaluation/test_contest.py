@@ -1,4 +1,4 @@
-"""`benchmark`: every kind of contender, figures of the runner, tests against the baseline, costs and identity."""
+"""`contest`: every kind of contender, figures of the runner, tests against the baseline, costs and identity."""
 
 from functools import partial
 
@@ -52,7 +52,7 @@ def test_the_baseline_is_not_tested_and_an_equal_model_does_not_differ(report, s
     assert worse.difference == pytest.approx(worse.mean - report.row("popular", "map@10").mean)
     assert worse.difference < 0
     models = by_score(weight=-1.0).fit(split), by_score().fit(split)
-    values = [examine(model, split.test, ks=(10,)).per_user["map@10"] for model in models]
+    values = [examine(model, split.test, ks=(10,)).values("map@10") for model in models]
     exact = permutation_test((values[0] - values[1])[:, None], resamples=20_000, seed=9)[0]
     assert worse.p_value == pytest.approx(exact, abs=0.08)  # 200 resamples: sd .022
 

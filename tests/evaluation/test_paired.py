@@ -5,15 +5,18 @@ import pytest
 
 from twotower.errors import BadConfig
 from twotower.evaluation.contest import Entrant, contest
-from twotower.evaluation.examine import Evaluation
-from twotower.evaluation.paired import Draws, paired, peer_checks, relative_gains, stage_gains
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.paired import paired, peer_checks, relative_gains, stage_gains
+from twotower.evaluation.ratio import ratios_of_lists
+from twotower.evaluation.resampling import Draws
 
 DRAWS = Draws(resamples=500, level=0.9, seed=1)
 
 
 def evaluation(values):
     values = np.asarray(values, float)
-    return Evaluation(np.arange(len(values)), {"map@10": values, "map@1": values / 2}, {}, (1, 10), 1.0)
+    per_user = ratios_of_lists({"map@10": values, "map@1": values / 2})
+    return Evaluation(np.arange(len(values)), per_user, {}, (1, 10), 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def found():
 
 def test_a_paired_difference_has_the_interval_of_the_users_differences(found):
     it = paired(found, "twice", "base", "map@10", DRAWS)
-    change = found["base"].per_user["map@10"]
+    change = found["base"].values("map@10")
     assert it.difference == pytest.approx(change.mean())
     assert it.low < it.difference < it.high
     half = 1.645 * change.std() / np.sqrt(200)
@@ -47,7 +50,7 @@ def test_the_ratio_of_proportional_models_has_no_spread_at_all(found):
 
 def test_the_interval_of_a_ratio_is_that_of_resampled_means(found):
     (gain,) = relative_gains(found, ["slightly"], ["base"], ["map@10"], DRAWS)
-    a, b = (found[name].per_user["map@10"] for name in ("slightly", "base"))
+    a, b = (found[name].values("map@10") for name in ("slightly", "base"))
     rows = np.random.default_rng(9).integers(0, 200, (4000, 200))
     ratios = a[rows].mean(1) / b[rows].mean(1) - 1
     assert gain.relative == pytest.approx(a.mean() / b.mean() - 1)

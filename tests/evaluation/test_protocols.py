@@ -14,8 +14,10 @@ from twotower.data.split import Holdout, Split
 from twotower.data.splitters import ColdUsers, LeaveLast, SampledNegatives
 from twotower.data.tables import FeatureTable
 from twotower.errors import BadConfig, BadInput, BundleError, LeakError
-from twotower.evaluation.contest import compare, contest
+from twotower.evaluation.comparison import compare
+from twotower.evaluation.contest import contest
 from twotower.evaluation.examine import examine
+from twotower.evaluation.resampling import Draws
 from twotower.reports.markdown import markdown
 from twotower.reports.tables import text_table
 from twotower.training.context import QUIET
@@ -200,8 +202,8 @@ def test_only_candidates_are_ranked_by_the_models_own_scores(sampled, by_score):
         rivals = np.setdiff1d(sampled.test.candidates[user], target)
         better = (scores[row, rivals] > own) | ((scores[row, rivals] == own) & (rivals < target[0]))
         rank = 1 + better.sum()
-        assert found.per_user["hit_rate@10"][row] == (rank <= 10)
-        assert found.per_user["mrr@10"][row] == pytest.approx(1 / rank if rank <= 10 else 0)
+        assert found.values("hit_rate@10")[row] == (rank <= 10)
+        assert found.values("mrr@10")[row] == pytest.approx(1 / rank if rank <= 10 else 0)
 
 
 def test_a_sampled_figure_is_larger_than_that_of_the_full_catalogue_and_the_same_for_every_block(sampled, by_score):
@@ -210,7 +212,7 @@ def test_a_sampled_figure_is_larger_than_that_of_the_full_catalogue_and_the_same
     few, all_items = examine(model, sampled.test, ks=(10,)), examine(model, whole, ks=(10,))
     assert few.mean("hit_rate@10") > all_items.mean("hit_rate@10")
     small = examine(model, sampled.test, ks=(10,), block=7)
-    np.testing.assert_array_equal(few.per_user["ndcg@10"], small.per_user["ndcg@10"])
+    np.testing.assert_array_equal(few.values("ndcg@10"), small.values("ndcg@10"))
 
 
 def test_a_report_says_that_negatives_were_sampled(sampled, by_score):
@@ -226,7 +228,7 @@ def test_sampled_and_full_figures_do_not_stand_in_one_table(sampled, by_score):
     whole = Holdout(sampled.test.history, sampled.test.target, sampled.test.at)
     found = {"few": examine(model, sampled.test, ks=(10,)), "all": examine(model, whole, ks=(10,))}
     with pytest.raises(BadConfig, match="few: sampled, 99 negatives; all: full catalogue"):
-        compare(found, baseline=None, resamples=10, level=0.95, seed=0)
+        compare(found, baseline=None, draws=Draws(resamples=10))
 
 
 def test_validation_of_a_blind_sampled_split_is_sampled_too(sampled):

@@ -1,5 +1,6 @@
 """Several seeds: averaged user by user, one tuning, models without a seed fitted once."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -27,8 +28,8 @@ def parts(split, by_score):
 
 def test_every_user_has_the_mean_of_the_seeds(parts):
     together = pooled(parts)
-    for metric, values in together.per_user.items():
-        np.testing.assert_allclose(values, sum(part.per_user[metric] for part in parts.values()) / 3)
+    for metric in together.per_user:
+        np.testing.assert_allclose(together.values(metric), sum(part.values(metric) for part in parts.values()) / 3)
     assert together.catalogue["coverage@10"] == pytest.approx(
         np.mean([part.catalogue["coverage@10"] for part in parts.values()])
     )
@@ -84,9 +85,7 @@ def test_fits_that_are_there_already_are_averaged_too(split, by_score, parts):
 
 def test_other_users_and_foolish_seeds_are_refused(split, by_score, parts):
     other = examine(by_score().fit(split), split.validation, ks=(10,))
-    shorter = type(other)(
-        other.users[1:], {m: v[1:] for m, v in other.per_user.items()}, other.catalogue, other.ks, 1.0
-    )
+    shorter = replace(other, users=other.users[1:])
     with pytest.raises(BadConfig, match="different users"):
         pooled({0: parts[4], 1: shorter})
     for seeds in ((0, 0), (-1,), (1.5,)):

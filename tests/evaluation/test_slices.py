@@ -8,7 +8,7 @@ from twotower.data.split import Holdout
 from twotower.errors import BadConfig
 from twotower.evaluation.accumulator import Detail
 from twotower.evaluation.examine import examine
-from twotower.evaluation.paired import Draws
+from twotower.evaluation.resampling import Draws
 from twotower.evaluation.slices import by_activity, by_popularity, slice_rows, slicings
 from twotower.metrics.groups import only_items
 from twotower.metrics.ranking import ranking_metrics
@@ -59,7 +59,7 @@ def test_a_user_slice_is_the_mean_of_its_members(found, rows, split):
     groups = made["activity"].groups
     for row in (r for r in rows if r.kind == "activity"):
         members = groups == made["activity"].names.index(row.name)
-        assert row.mean == pytest.approx(evaluations[row.model].per_user[row.metric][members].mean())
+        assert row.mean == pytest.approx(evaluations[row.model].values(row.metric)[members].mean())
         assert row.users == members.sum()
         assert row.targets == split.test.relevant().lengths[members].sum()
     assert sum(r.users for r in rows if (r.kind, r.model, r.metric) == ("activity", "noisy", "map@5")) == len(groups)
@@ -88,8 +88,8 @@ def test_recalls_of_item_slices_weighed_by_targets_are_the_recall_of_all(rows, s
 def test_slices_are_the_same_for_every_block_size(split, by_score, found):
     _, small = examined(by_score().fit(split), split, block=7)
     for name, metrics in found[1]["popular"].sliced.items():
-        for metric, values in metrics.items():
-            np.testing.assert_array_equal(small.sliced[name][metric], values)
+        for metric, ratio in metrics.items():
+            np.testing.assert_array_equal(small.sliced[name][metric].values, ratio.values)
 
 
 def test_intervals_and_tests_are_those_of_the_members_with_holm_over_models_and_slices(found, rows):
@@ -98,7 +98,7 @@ def test_intervals_and_tests_are_those_of_the_members_with_holm_over_models_and_
     assert {r.model for r in family} == {"noisy"}
     for row in family:
         members = made["activity"].groups == made["activity"].names.index(row.name)
-        values = np.column_stack([evaluations[m].per_user["map@5"][members] for m in ("noisy", "popular")])
+        values = np.column_stack([evaluations[m].values("map@5")[members] for m in ("noisy", "popular")])
         change = values[:, :1] - values[:, 1:]
         interval = bootstrap_intervals(np.hstack([values[:, :1], change]), resamples=200, level=0.9, seed=3)
         assert (row.low, row.difference_low) == pytest.approx(tuple(interval.low))

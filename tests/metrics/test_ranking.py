@@ -79,7 +79,7 @@ def test_every_metric_has_a_label_of_its_variant_and_a_meaning():
     assert (labels["map"], labels["map_rel"]) == ("map@10[min]", "map@10[rel]")
     assert len(set(labels.values())) == len(METRICS)
     assert all(metric_meaning(name).endswith(".") for name in METRICS)
-    with pytest.raises(BadInput, match="'map2' has no label; there are map"):
+    with pytest.raises(BadConfig, match="'map2' is unknown; did you mean map"):
         metric_label("map2@3")
 
 

@@ -9,9 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from twotower.evaluation.contest import contest
 from twotower.evaluation.results import IndexCost, PeerCheck, StageGain
 from twotower.metrics.labels import metric_label
 from twotower.reports import page as report_page
+from twotower.reports.figures import svg
 from twotower.reports.markdown import markdown
 from twotower.reports.page import SECTIONS, TEMPLATES, figures_of, page
 from twotower.reports.section import Insights
@@ -260,3 +262,18 @@ def test_what_was_tested_of_stages_and_index_is_shown_where_no_run_was_watched(r
     outline = parsed(page(replace(report, stage_gains=(gain,), index_costs=(cost,)))).outline
     start = outline.index("The two stages")
     assert outline[start : start + 3] == ["The two stages", "The index", "Popularity and variety"]
+
+
+def test_models_that_predict_values_have_no_curve_over_k_and_no_lists(rated, means, tmp_path):
+    contenders = {"close": means().fit(rated), "far": means(trust=0.0).fit(rated)}
+    predicted = contest(rated, contenders, baseline="far", primary="rmse", resamples=50)
+    write_report(predicted, tmp_path)
+    outline = parsed((tmp_path / "report.html").read_text()).outline
+    assert "Popularity and variety" not in outline
+    assert outline[:2] == ["table", "All models"]
+    assert "## Catalogue" not in (tmp_path / "report.md").read_text()
+    files = [figure.file for figure in figures_of(predicted)]
+    assert [file for file in files if not file.startswith("slices")] == []
+    for figure in figures_of(predicted):  # less error is better: no slice of the closer model is drawn as worse
+        assert "var(--c4)" not in svg(figure.draw, figure.alt)
+        assert "var(--c0)" in svg(figure.draw, figure.alt)

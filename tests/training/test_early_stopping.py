@@ -6,13 +6,14 @@ import pytest
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
 from twotower.errors import BadConfig, BadInput
+from twotower.metrics.metric import VALUE_METRICS, Metric
 from twotower.metrics.ranking import METRICS, ranking_metrics
 from twotower.models.popular import Popular
-from twotower.training.early_stopping import LOWER_IS_BETTER, VALUE_METRICS, Watch, cut_off, watch_lists, watch_values
+from twotower.training.early_stopping import Watch, watch_lists, watch_values
 
 
 class Says:
-    """A `RatingModel` that predicts fixed numbers."""
+    """A `PairPredictor` that predicts fixed numbers."""
 
     def __init__(self, *values: float) -> None:
         self.values = np.array(values, np.float32)
@@ -56,19 +57,19 @@ def test_a_metric_of_values_is_that_of_the_validation_pairs(split, metric, truth
 
 
 def test_lower_is_better_of_errors_and_higher_of_everything_else():
-    for metric in [*VALUE_METRICS, *(f"{name}@10" for name in METRICS)]:
+    lower = {"rmse", "mae", "log_loss"}
+    for metric in [*map(Metric, VALUE_METRICS), *(Metric(name, 10) for name in METRICS)]:
         watch = Watch(metric, float)
-        assert watch.better(0.4, 0.5) == (metric in LOWER_IS_BETTER)
-        assert watch.better(0.5, 0.4) == (metric not in LOWER_IS_BETTER)
+        assert watch.better(0.4, 0.5) == (metric.name in lower)
+        assert watch.better(0.5, 0.4) == (metric.name not in lower)
         assert not watch.better(0.5, 0.5)
         assert watch.better(0.5, None)
-    assert {"rmse", "mae", "log_loss"} == LOWER_IS_BETTER
 
 
 @pytest.mark.parametrize("metric", ["map", "map@0", "map@ten", "rmse@10", "accuracy", ""])
-def test_an_unknown_metric_is_refused_with_those_that_there_are(metric):
-    with pytest.raises(BadConfig, match=r"is unknown; watch map@10, .* rmse, mae, log_loss, auc"):
-        cut_off(metric)
+def test_what_is_no_metric_is_refused(split, metric):
+    with pytest.raises(BadConfig, match="metric"):
+        watch_lists(Popular(), split, metric, 0)
 
 
 def test_lists_are_not_watched_by_a_metric_of_values_nor_the_other_way_round(split):

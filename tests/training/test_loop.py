@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from twotower.errors import BundleError, TrainingDiverged
+from twotower.metrics.metric import Metric
 from twotower.training.context import QUIET, FitContext
 from twotower.training.early_stopping import Watch
 from twotower.training.ftrl import FTRL
@@ -67,7 +68,7 @@ class Line:
         return loss * (math.nan if (epoch, batch) == self.poison_at else 1), {"squares": float(loss.detach())}
 
     def watch(self, metric="map@10") -> Watch | None:
-        return None if self.figures is None else Watch(metric, lambda: self.figures[self.epoch])
+        return None if self.figures is None else Watch(Metric.parse(metric), lambda: self.figures[self.epoch])
 
     def weights(self) -> list[Tensor]:
         return [t.clone() for t in self.module.state_dict().values()]

@@ -152,7 +152,7 @@ def test_a_trial_that_falls_behind_the_median_is_stopped_and_loses(split, by_epo
     found = tune(by_epochs, {"weight": weights}, split)
     told = {trial.options["weight"]: trial for trial in found.trials}
     assert [weight for weight, trial in told.items() if trial.pruned] == [1.0]
-    assert told[1.0].error == "pruned after 3 epochs at 3.0000, below the median of other trials"
+    assert told[1.0].error == "pruned after 3 epochs at 3.0000, worse than the median of other trials"
     assert math.isnan(told[1.0].score)
     assert found.options["weight"] != 1.0
     assert not any(trial.pruned for trial in tune(by_epochs, {"weight": weights}, split, prune=False).trials)

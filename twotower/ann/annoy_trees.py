@@ -69,8 +69,8 @@ class AnnoyIndex(IndexBase):
         items = np.full((len(queries), k), NO_ITEM)
         level = [] if self.metric != "inner_product" else [0.0]
         for row, query in enumerate(queries):
-            found = self._trees.get_nns_by_vector(query.tolist() + level, k, search_k)
-            items[row, : len(found)] = found
+            nearest = self._trees.get_nns_by_vector(query.tolist() + level, k, search_k)
+            items[row, : len(nearest)] = nearest
         return self._exact_scores(queries, TopK(items, np.zeros(items.shape, np.float32)), k)
 
     def _levelling(self, vectors: Floats) -> Array | None:

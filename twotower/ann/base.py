@@ -57,7 +57,7 @@ class IndexBase(ABC):
 
     @property
     def changed(self) -> int:
-        """Items added, updated or removed since the index was built; some percent of its size call for `rebuilt`."""
+        """Items added, updated or removed since the index was built; at some percent of its size, build it again."""
         return len(self._changes.items) + self._changes.n_dead
 
     @property
@@ -105,7 +105,7 @@ class IndexBase(ABC):
         return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
 
     def add(self, vectors: Floats) -> Ids:
-        """Makes new items searchable at once; they are compared exactly until the next `rebuilt`.
+        """Makes new items searchable at once; they are compared exactly, beside what was built.
 
         Args:
             vectors: their vectors. Shape [M, D].
@@ -129,7 +129,7 @@ class IndexBase(ABC):
             self._changes = self._changes.removed(self._changes.checked(items))
 
     def update(self, items: Ids, vectors: Floats) -> None:
-        """Gives items [M] other vectors [M, D], compared exactly until the next `rebuilt`.
+        """Gives items [M] other vectors [M, D], compared exactly, beside what was built.
 
         Raises:
             BadInput: as `remove`, or not one vector for each item.
@@ -139,25 +139,6 @@ class IndexBase(ABC):
             raise BadInput(f"update: {len(items)} items but {len(fresh)} vectors; give one vector for each item")
         with self._writing:
             self._changes = self._changes.updated(self._changes.checked(items), fresh)
-
-    def rebuilt(self, *, progress: Progress | None = None) -> Self:
-        """A new index of the same options in which all changes are built in; ids stay, removed items stay removed.
-
-        Raises:
-            BadConfig: this backend keeps no vectors; build it from the catalogue's, then `remove` again.
-        """
-        if self._vectors is None or self._vectors.dtype != np.float32:
-            raise BadConfig(
-                f"{type(self).__name__} keeps no exact vectors: build it again from the catalogue's vectors"
-            )
-        changes = self._changes
-        whole = np.zeros((changes.capacity, self.dim), np.float32)
-        whole[: self._count] = self._vectors
-        whole[changes.items] = changes.vectors
-        new = type(self)(**self.options()).build(whole, progress=progress)
-        if changes.n_dead:
-            new.remove(np.flatnonzero(changes.dead))
-        return new
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments, as they are now."""
@@ -202,13 +183,13 @@ class IndexBase(ABC):
                 they are not written again. Shape [N, D].
         """
         self._write(directory)
-        kept = self._vectors
-        borrowed = kept is not None and shared is not None and same_rows(kept, shared)
-        if kept is not None and not borrowed:
-            np.save(directory / VECTORS, kept)
+        vectors = self._vectors
+        borrowed = vectors is not None and shared is not None and same_rows(vectors, shared)
+        if vectors is not None and not borrowed:
+            np.save(directory / VECTORS, vectors)
         self._changes.save(directory)
         facts = {"count": self._count, "dim": self.dim, "needs_vectors": self.needs_vectors}
-        write_facts(directory, type(self), {"options": self.options(), **facts}, kept if borrowed else None)
+        write_facts(directory, type(self), {"options": self.options(), **facts}, vectors if borrowed else None)
 
     @classmethod
     def load(
@@ -264,10 +245,10 @@ class IndexBase(ABC):
         """What searching needs of the vectors: themselves, a narrower copy, or nothing."""
         return vectors
 
-    def _exact_scores(self, queries: Floats, found: TopK, k: int) -> TopK:
+    def _exact_scores(self, queries: Floats, candidates: TopK, k: int) -> TopK:
         """The k best of the found items by the kept vectors."""
         assert self._vectors is not None
-        return rescore(found, pair_scores_of(queries, found.items, self._vectors, self.metric), k)
+        return rescore(candidates, pair_scores_of(queries, candidates.items, self._vectors, self.metric), k)
 
     def _search_block(self, queries: Floats, k: int, changes: Changes) -> TopK:
         if not changes.any:

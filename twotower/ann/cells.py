@@ -105,8 +105,8 @@ def sample(vectors: Floats, n: int, seed: int) -> Floats:
 
 def cells_for(count: int, *, least_per_cell: int = 39) -> int:
     """How many cells suit a catalogue: the power of two nearest to 4·√N, with some `least_per_cell` items in each."""
-    wanted = 2 ** round(np.log2(4 * np.sqrt(count)))
-    return int(max(1, min(wanted, count // least_per_cell)))
+    power_of_two = 2 ** round(np.log2(4 * np.sqrt(count)))
+    return int(max(1, min(power_of_two, count // least_per_cell)))
 
 
 def _nearest_cells(vectors: Floats, centroids: Floats, metric: Metric) -> Ids:

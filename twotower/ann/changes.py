@@ -132,12 +132,12 @@ def find_remaining(find: Callable[[Floats, int], TopK], queries: Floats, k: int,
     fetch = min(n, k + min(n_gone, k))
     answer, rows = TopK.nothing(len(queries), k), np.arange(len(queries))
     while len(rows):
-        found = find(queries[rows], fetch)
-        left = found.without(gone[found.items])
+        fetched = find(queries[rows], fetch)
+        left = fetched.without(gone[fetched.items])
         left = rescore(left, left.scores, k)
         answer.items[rows], answer.scores[rows] = left.items, left.scores
         short = (left.items != NO_ITEM).sum(axis=1) < min(k, n - n_gone)
-        has_more = (found.items != NO_ITEM).all(axis=1) & (fetch < n)
+        has_more = (fetched.items != NO_ITEM).all(axis=1) & (fetch < n)
         rows = rows[short & has_more]
         fetch = min(n, 4 * fetch)
     return answer

@@ -145,8 +145,10 @@ class FaissIndex(IndexBase):
     def _find(self, queries: Floats, k: int) -> TopK:
         fetch = min(self._count, max(k * self.k_factor, _LEAST_REFINED) if self.k_factor else k)
         raw, items = self._index.search(queries, fetch, params=self._parameters())
-        found = TopK(items, higher_is_better(raw, self.metric))
-        return self._exact_scores(queries, found, k) if self.k_factor else rescore(found, found.scores, k)
+        candidates = TopK(items, higher_is_better(raw, self.metric))
+        return (
+            self._exact_scores(queries, candidates, k) if self.k_factor else rescore(candidates, candidates.scores, k)
+        )
 
     def _kept(self, vectors: Floats) -> Array | None:
         if not self.k_factor:
@@ -191,9 +193,9 @@ class FaissIndex(IndexBase):
 
     def _read(self, directory: Path, memory_map: bool) -> None:
         self._index = read_native(directory / _FILE, memory_map=memory_map)
-        found, said = (self._index.ntotal, self._index.d), (self._count, self.dim)
-        if found != said:
-            raise BundleError(f"{directory / _FILE} holds vectors of shape {found}, saved were {said}; build it again")
+        held, saved = (self._index.ntotal, self._index.d), (self._count, self.dim)
+        if held != saved:
+            raise BundleError(f"{directory / _FILE} holds vectors of shape {held}, saved were {saved}; build it again")
 
 
 def add_in_blocks(native: Any, vectors: Floats, rows: slice, progress: Progress = lambda _: None) -> None:

@@ -26,8 +26,8 @@ def nearest(queries: Floats, vectors: Floats, k: int, metric: Metric) -> TopK:
         k: wanted vectors.
         metric: how they are compared.
     """
-    found, items = faiss.knn(queries, vectors, k, metric=FAISS_METRICS[metric])
-    return TopK(items, higher_is_better(found, metric))
+    values, items = faiss.knn(queries, vectors, k, metric=FAISS_METRICS[metric])
+    return TopK(items, higher_is_better(values, metric))
 
 
 def pair_scores_of(queries: Floats, items: Ids, vectors: Array, metric: Metric) -> Floats:
@@ -44,12 +44,12 @@ def pair_scores_of(queries: Floats, items: Ids, vectors: Array, metric: Metric) 
     return _scores_by_id(queries, items, vectors, metric)
 
 
-def higher_is_better(found: Floats, metric: Metric) -> Floats:
+def higher_is_better(values: Floats, metric: Metric) -> Floats:
     """Inner products of faiss as they are, its squared distances as negated distances; its padding as -inf."""
     if metric != "euclidean":
-        return np.where(found == np.finfo(np.float32).min, np.float32(-np.inf), found)
+        return np.where(values == np.finfo(np.float32).min, np.float32(-np.inf), values)
     with np.errstate(invalid="ignore"):
-        return np.where(found == np.finfo(np.float32).max, -np.inf, -np.sqrt(np.maximum(found, 0))).astype(np.float32)
+        return np.where(values == np.finfo(np.float32).max, -np.inf, -np.sqrt(np.maximum(values, 0))).astype(np.float32)
 
 
 def _scores_by_id(queries: Floats, items: Ids, vectors: Floats, metric: Metric) -> Floats:

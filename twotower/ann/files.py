@@ -79,16 +79,16 @@ def check_files(directory: Path, facts: Mapping[str, Any]) -> None:
     Raises:
         BundleError: a file is missing, or is not what was saved.
     """
-    for name, said in facts["files"].items():
+    for name, saved in facts["files"].items():
         path = directory / name
         size = path.stat().st_size if path.is_file() else None
-        if size != said["size"]:
-            raise BundleError(f"{path} has {size} bytes, saved were {said['size']}; build the index again")
-    for name, said in facts["files"].items():
-        found = atomic.sha256_of(directory / name)
-        if found != said["sha256"]:
+        if size != saved["size"]:
+            raise BundleError(f"{path} has {size} bytes, saved were {saved['size']}; build the index again")
+    for name, saved in facts["files"].items():
+        digest = atomic.sha256_of(directory / name)
+        if digest != saved["sha256"]:
             raise BundleError(
-                f"{directory / name} is damaged: SHA-256 {found[:8]}…, saved was {said['sha256'][:8]}…; "
+                f"{directory / name} is damaged: SHA-256 {digest[:8]}…, saved was {saved['sha256'][:8]}…; "
                 "build the index again"
             )
 
@@ -108,10 +108,10 @@ def checked_shared(directory: Path, facts: Mapping[str, Any], shared: Floats | N
             f"{directory}: the index was built from vectors of shape {built}, given were {shared.shape}; "
             "build the index again"
         )
-    found = digest_of_rows(shared) if by_digest else facts["shared"]
-    if found != facts["shared"]:
+    digest = digest_of_rows(shared) if by_digest else facts["shared"]
+    if digest != facts["shared"]:
         raise IndexMismatch(
             f"{directory}: the index was built from vectors with SHA-256 {facts['shared'][:8]}…, "
-            f"given were {found[:8]}…; build the index again"
+            f"given were {digest[:8]}…; build the index again"
         )
     return shared

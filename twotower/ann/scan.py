@@ -30,10 +30,10 @@ def scan(queries: Floats, vectors: Floats, k: int, metric: Metric) -> TopK:
     for fetch in (k + _MARGIN, _MORE * (k + _MARGIN)):
         if not len(rows) or 2 * fetch > n:
             break
-        found = nearest(queries[rows], vectors, fetch, metric)
-        best = rescore(found, pair_scores_of(queries[rows], found.items, vectors, metric), k)
+        fetched = nearest(queries[rows], vectors, fetch, metric)
+        best = rescore(fetched, pair_scores_of(queries[rows], fetched.items, vectors, metric), k)
         answer.items[rows], answer.scores[rows] = best.items, best.scores
-        rows = rows[_is_doubtful(best, found, queries[rows], vectors, metric)]
+        rows = rows[_is_doubtful(best, fetched, queries[rows], vectors, metric)]
     for part in np.array_split(rows, -(-len(rows) * n // _SCORED)) if len(rows) else ():
         every = np.broadcast_to(np.arange(n), (len(part), n))
         best = top_k(pair_scores_of(queries[part], every, vectors, metric), k)
@@ -41,11 +41,11 @@ def scan(queries: Floats, vectors: Floats, k: int, metric: Metric) -> TopK:
     return answer
 
 
-def _is_doubtful(best: TopK, found: TopK, queries: Floats, vectors: Floats, metric: Metric) -> Bools:
+def _is_doubtful(best: TopK, fetched: TopK, queries: Floats, vectors: Floats, metric: Metric) -> Bools:
     """Where something that was not fetched may be as good as the last of the best, given what rounding does. [B]."""
-    last = vectors[found.items[:, -1]].astype(np.float32)
+    last = vectors[fetched.items[:, -1]].astype(np.float32)
     size = np.linalg.norm(queries, axis=1) * np.linalg.norm(last, axis=1)
-    worst, border = best.scores[:, -1], found.scores[:, -1]
+    worst, border = best.scores[:, -1], fetched.scores[:, -1]
     if metric == "euclidean":
         worst, border = -(worst**2), -(border**2)
         size = np.linalg.norm(queries, axis=1) ** 2 + np.linalg.norm(last, axis=1) ** 2

@@ -9,6 +9,7 @@ from twotower.benchmarks.task import BenchmarkTask
 from twotower.config.compose import compose, plain
 from twotower.config.models import ListedModel, baseline_names, peer_names
 from twotower.errors import BadConfig
+from twotower.metrics.metric import Metric
 
 TOWERS = {"default": ("joint",), "reference": ("single", "multi_cos", "multi_cos_affine")}
 """Networks of `conf/towers` and the objectives that were made for them."""
@@ -30,8 +31,6 @@ def tasks_of(settings: Mapping[str, Any], data: str, words: Sequence[str]) -> It
     Raises:
         BadConfig: an unknown name, no seed, or a budget that makes no sense.
     """
-    from twotower.evaluation.examine import parse_metric
-
     if not settings["seeds"] or settings["trials"] < 1 or settings["towers_trials"] < 0:
         raise BadConfig(
             f"benchmark: need a seed, trials >= 1 and towers_trials >= 0, got seeds={settings['seeds']}, "
@@ -40,7 +39,8 @@ def tasks_of(settings: Mapping[str, Any], data: str, words: Sequence[str]) -> It
     if settings["on_change"] not in ("refuse", "redo"):
         raise BadConfig(f"on_change={settings['on_change']!r} must be refuse or redo")
     common = {name: settings[name] for name in ("tune_minutes", "metric", "block")}
-    common["ks"] = sorted({*settings["ks"], parse_metric(settings["metric"])[1]})
+    k = Metric.parse(settings["metric"]).k
+    common["ks"] = sorted({*settings["ks"], *([] if k is None else [k])})
     common |= {"data": data, "search_seed": settings["seed"], "folder": str(Path(settings["out"]) / data)}
     for model in _chosen(settings["models"]):
         first = _task(model, [f"data={data}", *words], settings, common)

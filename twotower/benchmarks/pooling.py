@@ -9,13 +9,15 @@ import numpy as np
 from twotower.benchmarks.results import BenchmarkRun, Stage
 from twotower.errors import BadConfig, BadInput
 from twotower.evaluation.comparison import compare, spread
-from twotower.evaluation.examine import Evaluation, parse_metric
-from twotower.evaluation.paired import Draws, peer_checks
-from twotower.evaluation.results import PeerCheck
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.paired import peer_checks
+from twotower.evaluation.resampling import Draws
+from twotower.evaluation.results import PeerCheck, Row
 from twotower.evaluation.seeds import pooled
+from twotower.metrics.metric import VALUE_METRICS, Metric
 
 BESIDE = ("ndcg", "recall", "hit_rate")
-"""Metrics that stand in the table beside the primary one, at its cut-off."""
+"""Metrics of lists that stand in the table beside a primary one of lists, at its cut-off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class TableRow:
     Attributes:
         name: the model's, with the stage where it has several.
         figures: metric to its mean over users and seeds; empty where every seed failed.
-        low, high: bootstrap interval over users of the primary metric.
+        low, high: bootstrap interval of the primary metric, over users.
         difference: from the baseline by the primary metric; None for the baseline, or without one.
         p_holm: of "no difference", corrected for the rows that are tested.
         seeds: those that ended.
@@ -119,18 +121,19 @@ def table_of(
     for cell in cells:
         for name, stage in cell.stages.items():
             by_name.setdefault(_row_name(cell.model, name), {})[cell.seed] = cell, stage
-    metrics = _columns(primary)
+    metric, draws = Metric.parse(primary), Draws(resamples, level, seed)
+    metrics = _columns(metric, [stage.evaluation for seeds in by_name.values() for _, stage in seeds.values()])
     every = {name: pooled_evaluation(_evaluations(seeds), metrics) for name, seeds in by_name.items()}
     named = baseline if baseline in every else None
-    found = compare(every, baseline=named, resamples=resamples, level=level, seed=seed) if every else ()
-    tested = {row.model: row for row in found if f"{row.metric}@{row.k}" == primary}
+    compared = compare(every, baseline=named, draws=draws) if every else ()
+    tested = {row.model: row for row in compared if row.key == primary}
     rows = [_row(name, seeds, every[name], tested[name], cells, primary) for name, seeds in by_name.items()]
-    rows.sort(key=lambda row: -row.figures[primary])
+    rows.sort(key=lambda row: -metric.sign * row.figures[primary])
     first = next((cell for cell in cells if cell.stages), None)
     return BenchmarkTable(
         data, first.subject if first else {}, primary, metrics, named, level, resamples,
         (*rows, *_failed_rows(cells)),
-        peer_checks(every, counterparts, primary, Draws(resamples, level, seed)),
+        peer_checks(every, counterparts, primary, draws),
         _unchecked(every, counterparts),
         first.environment if first else {},
     )  # fmt: skip
@@ -146,10 +149,12 @@ def pooled_evaluation(found: Mapping[int, Evaluation], metrics: Sequence[str]) -
     Raises:
         BadConfig: they asked different users, or a metric was not measured.
     """
-    kept = {
-        seed: replace(one, per_user={metric: one.values(metric) for metric in metrics}) for seed, one in found.items()
-    }
-    return pooled(kept)
+    return pooled(
+        {
+            seed: replace(evaluation, per_user={metric: evaluation.ratio(metric) for metric in metrics})
+            for seed, evaluation in found.items()
+        }
+    )
 
 
 def _unchecked(found: Mapping[str, Evaluation], counterparts: Mapping[str, str]) -> dict[str, str]:
@@ -173,9 +178,11 @@ def _refuse_other_data(cells: Sequence[BenchmarkRun]) -> None:
         raise BadInput("cells of one data set were examined on different users; give out=<another folder>")
 
 
-def _columns(primary: str) -> tuple[str, ...]:
-    name, k = parse_metric(primary)
-    return primary, *(f"{other}@{k}" for other in BESIDE if other != name)
+def _columns(primary: Metric, evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
+    """The primary metric, and others of its kind that every model was measured by."""
+    beside = [f"{name}@{primary.k}" for name in BESIDE] if primary.of_lists else list(VALUE_METRICS)
+    measured = (name for name in beside if all(name in evaluation.per_user for evaluation in evaluations))
+    return tuple(dict.fromkeys((str(primary), *measured)))
 
 
 def _row_name(model: str, stage: str) -> str:
@@ -190,7 +197,7 @@ def _row(
     name: str,
     seeds: Mapping[int, tuple[BenchmarkRun, Stage]],
     evaluation: Evaluation,
-    tested: Any,
+    tested: Row,
     cells: Sequence[BenchmarkRun],
     primary: str,
 ) -> TableRow:
@@ -221,4 +228,4 @@ def _failed_rows(cells: Sequence[BenchmarkRun]) -> list[TableRow]:
     for cell in cells:
         if cell.model not in ended:
             errors.setdefault(cell.model, {})[cell.seed] = cell.error or "no figures"
-    return [TableRow(model, errors=told) for model, told in errors.items()]
+    return [TableRow(model, errors=of_model) for model, of_model in errors.items()]

@@ -1,4 +1,4 @@
-"""`BenchmarkRun`: one model on one data set under one seed: facts in JSON, per-user metrics in an archive."""
+"""`BenchmarkRun`: one model on one data set under one seed: facts in JSON, figures by user in an archive."""
 
 import json
 import math
@@ -12,14 +12,16 @@ import numpy as np
 
 from twotower.data.split import Split
 from twotower.errors import BadInput
-from twotower.evaluation.examine import Evaluation
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.ratio import Ratio
+from twotower.metrics.metric import Metric
 from twotower.storage.atomic import fresh, put_in_place, standing, sync_tree
 from twotower.text import one_line
 
 FACTS, PER_USER = "cell.json", "per_user.npz"
 FORMAT = 1
 """Version of `cell.json`."""
-_USERS, _BETWEEN = "users", "|"
+_USERS, _BETWEEN, _WEIGHT = "users", "|", "|weight"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,11 +105,11 @@ class BenchmarkRun:
             if stages:
                 with np.load(directory / PER_USER, allow_pickle=False) as archive:
                     per_user = dict(archive)
-            made = {name: _stage(name, told, per_user) for name, told in stages.items()}
-            return cls(**{**facts, "trials": tuple(facts["trials"])}, stages=made)
+            figures = {name: _stage(name, of_stage, per_user) for name, of_stage in stages.items()}
+            return cls(**{**facts, "trials": tuple(facts["trials"])}, stages=figures)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            told = one_line(f"{type(error).__name__}: {error}")
-            raise BadInput(f"{directory} cannot be read ({told}); remove it, and the run is done again") from error
+            reason = one_line(f"{type(error).__name__}: {error}")
+            raise BadInput(f"{directory} cannot be read ({reason}); remove it, and the run is done again") from error
 
 
 _PLAIN = (
@@ -148,29 +150,37 @@ def subject_of(split: Split) -> dict[str, Any]:
 
 
 def _facts_of(stage: Stage) -> dict[str, Any]:
-    found = stage.evaluation
+    evaluation = stage.evaluation
     return {
-        "metrics": list(found.per_user),
-        "means": found.means,
-        "catalogue": {name: value if math.isfinite(value) else None for name, value in found.catalogue.items()},
-        "ks": list(found.ks),
-        "seconds": found.seconds,
-        "users_per_second": found.users_per_second,
-        "competitors": found.competitors,
+        "metrics": list(evaluation.per_user),
+        "means": evaluation.means,
+        "catalogue": {name: value if math.isfinite(value) else None for name, value in evaluation.catalogue.items()},
+        "ks": list(evaluation.ks),
+        "seconds": evaluation.seconds,
+        "users_per_second": evaluation.users_per_second,
+        "competitors": evaluation.competitors,
         "parameters": stage.parameters,
     }
 
 
 def _arrays(stages: Mapping[str, Stage]) -> dict[str, Any]:
-    """Users once, then every metric of every stage under "stage|metric"."""
+    """Users once, then amounts of every metric of every stage under "stage|metric", weights beside them."""
     arrays: dict[str, Any] = {_USERS: next(iter(stages.values())).evaluation.users}
     for name, stage in stages.items():
-        arrays |= {f"{name}{_BETWEEN}{metric}": values for metric, values in stage.evaluation.per_user.items()}
+        for metric, ratio in stage.evaluation.per_user.items():
+            arrays[f"{name}{_BETWEEN}{metric}"] = ratio.amount
+            if ratio.weight is not None:
+                arrays[f"{name}{_BETWEEN}{metric}{_WEIGHT}"] = ratio.weight
     return arrays
 
 
-def _stage(name: str, told: Mapping[str, Any], arrays: Mapping[str, Any]) -> Stage:
-    per_user = {metric: arrays[f"{name}{_BETWEEN}{metric}"] for metric in told["metrics"]}
-    catalogue = {metric: math.nan if value is None else value for metric, value in told["catalogue"].items()}
-    found = Evaluation(arrays[_USERS], per_user, catalogue, tuple(told["ks"]), told["seconds"], told["competitors"])
-    return Stage(found, told["parameters"])
+def _stage(name: str, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Stage:
+    keys = {metric: f"{name}{_BETWEEN}{metric}" for metric in facts["metrics"]}
+    per_user = {
+        metric: Ratio(Metric.parse(metric), arrays[key], arrays.get(f"{key}{_WEIGHT}")) for metric, key in keys.items()
+    }
+    catalogue = {metric: math.nan if value is None else value for metric, value in facts["catalogue"].items()}
+    evaluation = Evaluation(
+        arrays[_USERS], per_user, catalogue, tuple(facts["ks"]), facts["seconds"], facts["competitors"]
+    )
+    return Stage(evaluation, facts["parameters"])

@@ -78,13 +78,12 @@ def error_lines(table: BenchmarkTable) -> list[str]:
 
 def peer_line(peer: PeerCheck, table: BenchmarkTable) -> str:
     """Whether our counterpart of a peer is weaker."""
-    told = (
+    figures = (
         f"{metric_label(table.primary)} {peer.difference:+.4f} "
         f"({table.level:.0%} interval of the paired difference {peer.low:+.4f} to {peer.high:+.4f})"
     )
-    if peer.weaker:
-        return f"{peer.peer}: our {peer.ours} is WEAKER: {told}"
-    return f"{peer.peer}: our {peer.ours} is {'stronger' if peer.low > 0 else 'not weaker'}: {told}"
+    verdict = "WEAKER" if peer.weaker else "stronger" if peer.stronger else "not weaker"
+    return f"{peer.peer}: our {peer.ours} is {verdict}: {figures}"
 
 
 def terminal(tables: Sequence[BenchmarkTable], *, colour: bool) -> str:
@@ -92,8 +91,8 @@ def terminal(tables: Sequence[BenchmarkTable], *, colour: bool) -> str:
     parts = []
     for table in tables:
         lines = [subject_line(table), "", aligned(cells_of(table), ruled=True)]
-        for heading, told in (("errors", error_lines(table)), ("peers", _coloured(table, colour))):
-            lines += ["", f"{heading}:", *(f"  {line}" for line in told)] if told else []
+        for heading, notes in (("errors", error_lines(table)), ("peers", _coloured(table, colour))):
+            lines += ["", f"{heading}:", *(f"  {line}" for line in notes)] if notes else []
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -112,8 +111,8 @@ def markdown(tables: Sequence[BenchmarkTable]) -> str:
     parts = ["# Benchmark"]
     for table in tables:
         parts += [f"## {table.data}", subject_line(table), markdown_table(cells_of(table)), _note(table)]
-        for heading, told in (("Errors", error_lines(table)), ("Peers", _marked(table))):
-            parts += [f"### {heading}", "\n".join(f"- {line}" for line in told)] if told else []
+        for heading, notes in (("Errors", error_lines(table)), ("Peers", _marked(table))):
+            parts += [f"### {heading}", "\n".join(f"- {line}" for line in notes)] if notes else []
         parts += ["\n".join(f"- {what}: {_words(facts)}" for what, facts in table.environment.items())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -139,5 +138,5 @@ def _words(facts: object) -> str:
 
 def to_json(tables: Sequence[BenchmarkTable]) -> str:
     """All tables for machines."""
-    told = [asdict(table) for table in tables]
-    return json.dumps({"format": FORMAT, "tables": told}, indent=2, allow_nan=False, default=str) + "\n"
+    plain = [asdict(table) for table in tables]
+    return json.dumps({"format": FORMAT, "tables": plain}, indent=2, allow_nan=False, default=str) + "\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from twotower.commands.console import run_command
+from twotower.commands.words import ENGINE_WORDS, OUTPUT_WORDS, outcome, run_words, settings_of, take_engine
 
 USAGE = """usage: python -m twotower batch-recommend out=FOLDER [KEY=VALUE ...]
 
@@ -73,17 +73,12 @@ def batch_recommend(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(lambda: _run(arguments))
+    return run_words(arguments, lambda: USAGE.format(output=OUTPUT_WORDS, engine=ENGINE_WORDS), _run)
 
 
 def _run(arguments: Sequence[str]) -> None:
-    from twotower.commands.words import ENGINE_WORDS, OUTPUT_WORDS, outcome, settings_of, take_engine
     from twotower.jobs.progress import bar
 
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(output=OUTPUT_WORDS, engine=ENGINE_WORDS))
-        return
     settings, started = settings_of(arguments, "batch_recommend"), perf_counter()
     engine = take_engine(settings)
     settings["n_candidates"] = settings.pop("candidates")

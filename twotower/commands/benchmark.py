@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twotower.benchmarks.plan import by_model, tasks_of, tower_names
 from twotower.benchmarks.task import ERROR, MARK, BenchmarkTask
 from twotower.commands.console import run_command
+from twotower.commands.words import listed
 from twotower.config.compose import compose, group_files, plain
 from twotower.config.models import counterparts, model_names
 from twotower.errors import BadConfig
@@ -233,7 +234,7 @@ def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if key not in own:
             others.append(word)
         else:
-            mine.append(f"{key}=[{value}]" if key in _LISTS and not value.startswith("[") else f"{key}={value}")
+            mine.append(listed(f"{key}={value}", _LISTS))
     return mine, others
 
 

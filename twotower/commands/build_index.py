@@ -4,9 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from twotower.commands.console import run_command
-from twotower.config.compose import compose, plain
-from twotower.errors import BadConfig
+from twotower.commands.words import names_in, run_words, settings_of
 from twotower.runs.indexing import build_index, options_in
 
 USAGE = """usage: python -m twotower build-index [KEY=VALUE ...]
@@ -25,20 +23,11 @@ All settings: conf/build_index.yaml"""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(lambda: _run(arguments))
+    return run_words(arguments, lambda: USAGE.format(backends=names_in("index")), _run)
 
 
 def _run(arguments: Sequence[str]) -> None:
-    from twotower.config.compose import group_files
-
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(backends=", ".join(file.stem for file in group_files("index"))))
-        return
-    dashed = [a for a in arguments if a.startswith("-")]
-    if dashed:
-        raise BadConfig(f"{dashed[0]!r}: this command takes KEY=VALUE, e.g. run=NAME; see --help")
-    settings = plain(compose(arguments, "build_index"))
+    settings = settings_of(arguments, "build_index")
     index, file = settings.pop("index"), settings.pop("index_file")
     if file is not None:
         index = options_in(Path(file))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from twotower.commands.console import run_command
+from twotower.commands.words import ENGINE_WORDS, run_words, settings_of, take_engine
 
 if TYPE_CHECKING:
     from twotower.ann.faiss_factory import FaissIndex
@@ -74,16 +74,10 @@ def build_shards(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(lambda: _run(arguments))
+    return run_words(arguments, lambda: USAGE.format(engine=ENGINE_WORDS), _run)
 
 
 def _run(arguments: Sequence[str]) -> None:
-    from twotower.commands.words import ENGINE_WORDS, settings_of, take_engine
-
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(engine=ENGINE_WORDS))
-        return
     settings = settings_of(arguments, "build_shards")
     engine = take_engine(settings)
     built = build_shards(settings.pop("index"), **settings, engine=engine)

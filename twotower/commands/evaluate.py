@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twotower.commands.console import run_command
+from twotower.commands.words import listed
 from twotower.config.compose import compose, plain
 from twotower.config.models import baseline_names, counterparts, model_names, peer_names
 from twotower.errors import BadConfig, BundleError
@@ -182,13 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> None:
-    evaluate(plain(compose([_listed(a) for a in arguments], "evaluate")))
-
-
-def _listed(argument: str) -> str:
-    """`runs=a,b` as Hydra writes a list."""
-    key, _, value = argument.partition("=")
-    return f"{key}=[{value}]" if key == "runs" and not value.startswith("[") else argument
+    evaluate(plain(compose([listed(word, {"runs"}) for word in arguments], "evaluate")))
 
 
 if __name__ == "__main__":

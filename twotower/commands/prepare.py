@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from twotower.commands.console import run_command
-from twotower.config.compose import compose, group_files, plain
-from twotower.errors import BadConfig
+from twotower.commands.words import names_in, run_words, settings_of
 
 USAGE = """usage: python pipelines/prepare.py data=NAME [out=FOLDER] [KEY=VALUE ...]
 
@@ -25,11 +23,7 @@ same data settings then reads the files instead of the source.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(data=", ".join(file.stem for file in group_files("data"))))
-        return 0
-    return run_command(lambda: prepare(arguments))
+    return run_words(arguments, lambda: USAGE.format(data=names_in("data")), prepare)
 
 
 def prepare(words: Sequence[str]) -> None:
@@ -45,7 +39,10 @@ def prepare(words: Sequence[str]) -> None:
     from twotower.runs.prepared import save_inputs, save_prepared
 
     encode = "inputs=true" in words
-    settings = plain(_compose([word for word in words if word not in ("inputs=true", "inputs=false")]))
+    # the words of a training, whose `data` and `prepared` are used; `out=` is short for `prepared=`
+    training = [f"prepared={word.removeprefix('out=')}" if word.startswith("out=") else word for word in words]
+    training = [word for word in training if word not in ("inputs=true", "inputs=false")]
+    settings = settings_of(training, "train", example="data=ml-1m")
     started = perf_counter()
     dataset = read_source(settings["data"])
     seconds = perf_counter() - started
@@ -58,14 +55,6 @@ def prepare(words: Sequence[str]) -> None:
         inputs = save_inputs(make_split(settings, dataset), settings, folder)
         n = len(inputs.training.profiles)
         print(f"{n:,} profiles learnt and all inputs encoded in {perf_counter() - started:.1f} s")
-
-
-def _compose(words: Sequence[str]) -> object:
-    """The training configuration, whose `data` and `prepared` are used; `out=` is short for `prepared=`."""
-    dashed = [word for word in words if word.startswith("-") or "=" not in word]
-    if dashed:
-        raise BadConfig(f"{dashed[0]!r}: this command takes KEY=VALUE, e.g. data=ml-1m; see --help")
-    return compose([f"prepared={w.removeprefix('out=')}" if w.startswith("out=") else w for w in words])
 
 
 if __name__ == "__main__":

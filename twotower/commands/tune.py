@@ -13,6 +13,7 @@ from twotower.config.compose import compose, group_files, plain
 from twotower.config.models import ListedModel, model_names, refuse_unused
 from twotower.errors import BadConfig
 from twotower.evaluation.families import OURS, PEER
+from twotower.metrics.metric import Metric
 from twotower.text import aligned
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ def trial_table(found: "SearchResult") -> str:
 
     def rank(at: int) -> float:
         score = found.trials[at].score
-        return -score if math.isfinite(score) else math.inf
+        return -sign * score if math.isfinite(score) else math.inf
 
-    names = list(found.trials[0].options)
+    sign, names = Metric.parse(found.metric).sign, list(found.trials[0].options)
     rows = [["trial", *names, found.metric, "seconds", ""]]
     for at in sorted(range(len(found.trials)), key=rank):
         trial = found.trials[at]

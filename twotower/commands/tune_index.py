@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twotower.commands.console import run_command
-from twotower.config.compose import compose, group_files, instantiate, plain
+from twotower.commands.words import run_words, settings_of
+from twotower.config.compose import group_files, instantiate
 from twotower.errors import BadConfig, BadInput
+from twotower.storage.whole_file import write_whole_text
 from twotower.text import aligned
 from twotower.types import Floats
 
@@ -96,7 +97,7 @@ def tune_index(settings: Mapping[str, Any]) -> tuple["IndexSearch", list[Path]]:
         build = _build_command(source, tuned, settings, out / TUNED)
     files = write_tuning(tuned, out, build=build, compare=settings["compare"])
     if tuned.chosen is not None:
-        (out / TUNED).write_text(_as_yaml(tuned, tuned.chosen), encoding="utf-8")
+        write_whole_text(out / TUNED, _as_yaml(tuned, tuned.chosen))
         files.append(out / TUNED)
     _print(tuned, files, build)
     return tuned, files
@@ -127,12 +128,12 @@ def _from_files(settings: Mapping[str, Any]) -> Source:
 
 def _matrix(path: Path, name: str) -> Floats:
     try:
-        found: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
+        matrix: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise BadInput(f"{name}={path} cannot be read as .npy: {error}") from error
-    if not isinstance(found, np.ndarray) or found.ndim != 2:
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2:
         raise BadInput(f"{name}={path} must hold one matrix")
-    return found
+    return matrix
 
 
 def _grids(settings: Mapping[str, Any]) -> list["Grid"]:
@@ -140,19 +141,24 @@ def _grids(settings: Mapping[str, Any]) -> list["Grid"]:
     from twotower.ann.measuring.exploration import Grid
     from twotower.runs.indexing import options_in
 
-    files = {file.stem: file for file in group_files("index") if file.stem != _CHOOSES_ITSELF}
-    wanted = list(files) if settings["backends"] is None else list(settings["backends"])
-    unknown = [name for name in wanted if name not in files]
+    files = _backends()
+    chosen = list(files) if settings["backends"] is None else list(settings["backends"])
+    unknown = [name for name in chosen if name not in files]
     if unknown:
         raise BadConfig(f"backends: no {unknown[0]!r}; choose from {', '.join(files)}")
     order = [*settings["grids"], *(name for name in files if name not in settings["grids"])]
     grids = []
-    for name in (name for name in order if name in wanted):
+    for name in (name for name in order if name in chosen):
         config = {**options_in(files[name]), "metric": settings["metric"]}
         for parts in settings["grids"].get(name, {"plain": {}}).values():
             build, search = (_values(parts, part, name) for part in ("build", "search"))
             grids.append(Grid(name, partial(instantiate, config), build, search))
     return grids
+
+
+def _backends() -> dict[str, Path]:
+    """Those that can be compared, with their files."""
+    return {file.stem: file for file in group_files("index") if file.stem != _CHOOSES_ITSELF}
 
 
 def _values(parts: Mapping[str, Any], part: str, backend: str) -> dict[str, list[Any]]:
@@ -203,13 +209,13 @@ def _as_yaml(tuned: "IndexSearch", chosen: "Setting") -> str:
     """A file like those of `conf/index/`, that says where it comes from."""
     from omegaconf import OmegaConf
 
-    found = ", ".join(f"recall@{k} {value:.4f}" for k, value in tuned.held_out.items())
-    told = (
+    recalls = ", ".join(f"recall@{k} {value:.4f}" for k, value in tuned.held_out.items())
+    origin = (
         f"# Found by tune_index on {datetime.now(UTC):%Y-%m-%d} for {tuned.subject} ({tuned.count:,} x {tuned.dim}).\n"
-        f"# Held-out queries: {found}; {chosen.p50_ms:.3f} ms a query, "
+        f"# Held-out queries: {recalls}; {chosen.p50_ms:.3f} ms a query, "
         f"{chosen.footprint.beside:.1f} bytes per vector beside the item vectors.\n"
     )
-    return told + OmegaConf.to_yaml(OmegaConf.create({"_target_": chosen.target, **chosen.options}))
+    return origin + OmegaConf.to_yaml(OmegaConf.create({"_target_": chosen.target, **chosen.options}))
 
 
 def _build_command(source: Source, tuned: "IndexSearch", settings: Mapping[str, Any], file: Path) -> str | None:
@@ -236,8 +242,8 @@ def _print(tuned: "IndexSearch", files: Sequence[Path], build: str | None) -> No
     if tuned.left_out:
         print(f"\nleft out when time was over: {', '.join(tuned.left_out)}")
     if tuned.chosen is not None:
-        found = ", ".join(f"recall@{k} {value:.4f}" for k, value in tuned.held_out.items())
-        print(f"\nchosen: {tuned.chosen.label}; {tuned.n_held_out:,} held-out queries: {found}")
+        recalls = ", ".join(f"recall@{k} {value:.4f}" for k, value in tuned.held_out.items())
+        print(f"\nchosen: {tuned.chosen.label}; {tuned.n_held_out:,} held-out queries: {recalls}")
         short = tuned.goal.recall - min(tuned.held_out.values())
         if short > 0:
             print(
@@ -250,19 +256,12 @@ def _print(tuned: "IndexSearch", files: Sequence[Path], build: str | None) -> No
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status, which is 1 where no setting meets the goal."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(lambda: _run(arguments))
+    return run_words(arguments, lambda: USAGE.format(backends=", ".join(_backends())), _run)
 
 
 def _run(arguments: Sequence[str]) -> None:
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE.format(backends=", ".join(f.stem for f in group_files("index") if f.stem != _CHOOSES_ITSELF)))
-        return
-    overrides = ["compare=true" if a == "--compare" else a for a in arguments]
-    dashed = [a for a in overrides if a.startswith("-")]
-    if dashed:
-        raise BadConfig(f"{dashed[0]!r}: this command takes KEY=VALUE, e.g. run=NAME; see --help")
-    tuned, _ = tune_index(plain(compose(overrides, "tune_index")))
+    words = ["compare=true" if word == "--compare" else word for word in arguments]
+    tuned, _ = tune_index(settings_of(words, "tune_index", lists=("backends", "recall_at")))
     if tuned.chosen is None:
         raise BadConfig(
             f"no measured setting reaches recall {tuned.goal.recall}: {tuned.goal.shortfall(tuned.settings)}; "

@@ -1,15 +1,13 @@
 """`python -m twotower verify-index`: measures the published index of a run and compares it with what was claimed."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from twotower.commands.console import run_command
-from twotower.config.compose import compose, plain
-from twotower.errors import BadConfig
+from twotower.commands.words import run_words, settings_of
 from twotower.runs.index_check import refuse_drop, verify_index
+from twotower.storage.whole_file import write_whole_json
 
 USAGE = """usage: python -m twotower verify-index [KEY=VALUE ...]
 
@@ -29,23 +27,16 @@ All settings: conf/verify_index.yaml"""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    return run_command(lambda: _run(arguments))
+    return run_words(arguments, lambda: USAGE, _run)
 
 
 def _run(arguments: Sequence[str]) -> None:
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE)
-        return
-    dashed = [a for a in arguments if a.startswith("-")]
-    if dashed:
-        raise BadConfig(f"{dashed[0]!r}: this command takes KEY=VALUE, e.g. run=NAME; see --help")
-    settings = plain(compose(arguments, "verify_index"))
+    settings = settings_of(arguments, "verify_index", lists=("latency_at", "recall_at"))
     file, most = settings.pop("json"), float(settings.pop("max_drop"))
     verified = verify_index(**settings)
     print(verified)
     if file is not None:
-        Path(file).write_text(json.dumps(asdict(verified), indent=2) + "\n", encoding="utf-8")
+        write_whole_json(Path(file), asdict(verified))
         print(f"\nfigures: {file}")
     refuse_drop(verified, most)
 

@@ -1,11 +1,13 @@
-"""What the commands of batch jobs share: words of the command line, the bar, the last line."""
+"""What commands share: help, `KEY=VALUE` words as settings; of batch jobs the engine and the last line."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from twotower.config.compose import compose, plain
+from twotower.commands.console import run_command
+from twotower.config.compose import compose, group_files, plain
 from twotower.errors import BadConfig
 from twotower.jobs.engines import Engine
 from twotower.jobs.named_engine import engine_named
@@ -20,17 +22,58 @@ OUTPUT_WORDS = """  out=FOLDER          part-*.parquet and _SUCCESS.json (rows, 
 _ENGINE = ("engine", "workers", "threads", "ray_address")
 
 
-def settings_of(arguments: Sequence[str], name: str) -> dict[str, Any]:
+def run_words(
+    arguments: Sequence[str] | None, usage: Callable[[], str], command: Callable[[Sequence[str]], None]
+) -> int:
+    """Runs a command on words of the command line, or prints its usage where `-h` or `--help` is among them.
+
+    Args:
+        arguments: the words; None: those that the process was started with.
+        usage: the text of the help.
+        command: what is done with the words.
+
+    Returns:
+        The exit status of `run_command`.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    asks_for_help = {"-h", "--help"} & set(words)
+    return run_command(lambda: print(usage()) if asks_for_help else command(words))
+
+
+def settings_of(
+    arguments: Sequence[str], name: str, *, lists: Collection[str] = (), example: str = "run=NAME"
+) -> dict[str, Any]:
     """`conf/<name>.yaml` under the words of the command line.
+
+    Args:
+        arguments: the words, each KEY=VALUE.
+        name: of the configuration.
+        lists: keys whose values are lists, see `listed`.
+        example: a word that the command takes, for whoever typed another form.
 
     Raises:
         BadConfig: a word is not understood.
     """
-    dashed = [word for word in arguments if word.startswith("-") or "=" not in word]
-    if dashed:
-        raise BadConfig(f"{dashed[0]!r}: this command takes KEY=VALUE, e.g. run=NAME; see --help")
-    settings: dict[str, Any] = plain(compose(arguments, name))
+    for word in arguments:
+        if word.startswith("-") or "=" not in word:
+            raise BadConfig(f"{word!r}: this command takes KEY=VALUE, e.g. {example}; see --help")
+    settings: dict[str, Any] = plain(compose([listed(word, lists) for word in arguments], name))
     return settings
+
+
+def listed(word: str, keys: Collection[str]) -> str:
+    """A word as Hydra takes it: of some keys, `KEY=a,b` is `KEY=[a,b]`.
+
+    >>> listed("runs=a,b", {"runs"}), listed("runs=[a]", {"runs"}), listed("k=5", {"runs"})
+    ('runs=[a,b]', 'runs=[a]', 'k=5')
+    """
+    key, _, value = word.partition("=")
+    return f"{key}=[{value}]" if key in keys and value != "null" and not value.startswith("[") else word
+
+
+def names_in(group: str) -> str:
+    """The files of a folder of `conf/`, for a usage."""
+    return ", ".join(file.stem for file in group_files(group))
 
 
 def take_engine(settings: dict[str, Any]) -> Engine:

@@ -10,7 +10,7 @@ from twotower.data.reading.assembly import split_lists
 from twotower.data.reading.raw_times import parse_times
 from twotower.data.schema import Column, FeatureSchema, Kind
 from twotower.data.table_files import WEIGHTS
-from twotower.data.tables import FeatureTable, Values
+from twotower.data.tables import ColumnValues, FeatureTable
 from twotower.errors import BadInput
 from twotower.types import Array, Ragged
 
@@ -26,7 +26,7 @@ def table_of_rows(rows: pa.Table, schema: FeatureSchema, separator: str = "|") -
     Raises:
         BadInput: a column is absent, or a value cannot be one of its kind.
     """
-    values: dict[str, Values] = {}
+    values: dict[str, ColumnValues] = {}
     for column in schema.columns:
         if column.name not in rows.column_names:
             raise BadInput(f"no column {column.name!r} among {', '.join(rows.column_names)}; the towers learnt from it")
@@ -37,7 +37,7 @@ def table_of_rows(rows: pa.Table, schema: FeatureSchema, separator: str = "|") -
     return FeatureTable(schema, values, len(rows))
 
 
-def _values(rows: pa.Table, column: Column, separator: str) -> Values:
+def _values(rows: pa.Table, column: Column, separator: str) -> ColumnValues:
     cells = rows[column.name]
     match column.kind:
         case Kind.CATEGORICAL:

@@ -58,14 +58,14 @@ class IdMap:
         Raises:
             UnknownId: an id is not in the map and `unknown` is None.
         """
-        wanted = self._comparable(external)
-        found = self._index.get_indexer(pd.Index(wanted)).astype(np.int64)
-        if unknown is None and (found < 0).any():
-            bad = np.asarray(wanted, dtype=object)[int((found < 0).argmax())]
+        comparable = self._comparable(external)
+        rows = self._index.get_indexer(pd.Index(comparable)).astype(np.int64)
+        if unknown is None and (rows < 0).any():
+            bad = np.asarray(comparable, dtype=object)[int((rows < 0).argmax())]
             raise UnknownId(
                 f"{self.what} {bad!r} is not in the data set ({len(self)} {self.what}s, e.g. {self._some()})"
             )
-        return np.where(found < 0, -1 if unknown is None else unknown, found)
+        return np.where(rows < 0, -1 if unknown is None else unknown, rows)
 
     def to_external(self, internal: Array) -> Array:
         """External ids of internal ids 0..n-1.

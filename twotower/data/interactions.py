@@ -124,11 +124,11 @@ class Interactions:
     def has_pairs_of(self, other: "Interactions") -> Bools:
         """Which events of `other` repeat a user-item pair of these events. Shape [len(other)]."""
         known = np.sort(self.pair_keys(), kind="stable")  # nearly sorted: far faster than np.isin, which hashes
-        wanted = other.pair_keys()
+        pairs = other.pair_keys()
         if not len(known):
-            return np.zeros(len(wanted), bool)
-        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        return np.asarray(known[place] == wanted)
+            return np.zeros(len(pairs), bool)
+        place = np.minimum(np.searchsorted(known, pairs), len(known) - 1)
+        return np.asarray(known[place] == pairs)
 
     def unique_pairs(self) -> "Interactions":
         """The first event of every user-item pair."""

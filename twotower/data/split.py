@@ -185,15 +185,15 @@ def _refuse_lost_targets(name: str, part: str, holdout: Holdout) -> None:
     """A target that may not compete could never be found, and a known positive among candidates is a second target."""
     if holdout.candidates is None:
         return
-    given, n_items = holdout.candidates, holdout.target.n_items
-    keys = given.row_ids() * n_items + given.values
+    candidates, n_items = holdout.candidates, holdout.target.n_items
+    keys = candidates.row_ids() * n_items + candidates.values
     if len(distinct(keys)) < len(keys):
         raise BadInput(f"split {name}: a {part} candidate stands twice for one user; give each once")
     lost = ~np.isin(holdout.target.pair_keys(), keys)
     known = np.isin(holdout.history.pair_keys(), keys)
-    for found, events, what in ((lost, holdout.target, "target is no"), (known, holdout.history, "known pair is a")):
-        if found.any():
-            user, item = events.user[found.argmax()], events.item[found.argmax()]
+    for wrong, events, what in ((lost, holdout.target, "target is no"), (known, holdout.history, "known pair is a")):
+        if wrong.any():
+            user, item = events.user[wrong.argmax()], events.item[wrong.argmax()]
             raise BadInput(
                 f"split {name}: {part}: {what} candidate (internal user {user}, item {item}); correct the lists"
             )

@@ -7,7 +7,7 @@ import numpy as np
 
 from twotower.data.categories import MISSING, Categories, MultiCategories
 from twotower.data.dataset import Dataset
-from twotower.data.tables import MISSING_TIME, FeatureTable, Values
+from twotower.data.tables import MISSING_TIME, ColumnValues, FeatureTable
 
 Fact = tuple[str, str]
 
@@ -37,7 +37,7 @@ def facts_table(dataset: Dataset) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def missing_share(values: Values) -> float:
+def missing_share(values: ColumnValues) -> float:
     """Share of rows without a value."""
     if not len(values):
         return 0.0

@@ -85,6 +85,6 @@ def _codes(text: Any, values: list[str]) -> Array:
     """Codes by the stored list: Parquet may reorder a dictionary and drop unused entries."""
     encoded = text if pa.types.is_dictionary(text.type) else text.dictionary_encode()
     rank = pd.Index(values, dtype=object).get_indexer(pd.Index(encoded.dictionary.to_pylist(), dtype=object))
-    found = encoded.indices.fill_null(MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
-    codes = np.where(found < 0, MISSING, rank[found] if len(rank) else MISSING)
+    codes_in_file = encoded.indices.fill_null(MISSING).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes = np.where(codes_in_file < 0, MISSING, rank[codes_in_file] if len(rank) else MISSING)
     return codes.astype(np.int32)

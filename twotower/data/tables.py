@@ -18,17 +18,17 @@ __all__ = [
     "MISSING_TIME",
     "Categories",
     "Column",
+    "ColumnValues",
     "FeatureSchema",
     "FeatureTable",
     "Kind",
     "MultiCategories",
-    "Values",
 ]
 
 MISSING_TIME = np.iinfo(np.int64).min
 """A missing timestamp."""
 
-Values = Categories | MultiCategories | Array
+ColumnValues = Categories | MultiCategories | Array
 """Array: float64 (continuous, NaN = missing), object (text, "" = missing) or int64 (timestamp, MISSING_TIME)."""
 
 
@@ -43,7 +43,7 @@ class FeatureTable:
     """
 
     schema: FeatureSchema
-    values: Mapping[str, Values]
+    values: Mapping[str, ColumnValues]
     n_rows: int
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class FeatureTable:
     def __len__(self) -> int:
         return self.n_rows
 
-    def __getitem__(self, name: str) -> Values:
+    def __getitem__(self, name: str) -> ColumnValues:
         self.schema[name]
         return self.values[name]
 
@@ -74,7 +74,7 @@ class FeatureTable:
         taken = {n: v[rows] if isinstance(v, np.ndarray) else v.take(rows) for n, v in self.values.items()}
         return FeatureTable(self.schema, taken, len(rows))
 
-    def replace(self, name: str, values: Values) -> "FeatureTable":
+    def replace(self, name: str, values: ColumnValues) -> "FeatureTable":
         """The same table with one column's values exchanged."""
         self.schema[name]
         return FeatureTable(self.schema, {**self.values, name: values}, self.n_rows)
@@ -111,18 +111,18 @@ class FeatureTable:
 DTYPES = {Kind.CONTINUOUS: ("f", "float64"), Kind.TIMESTAMP: ("i", "int64"), Kind.TEXT: ("O", "object")}
 
 
-def _check_kind(column: Column, values: Values) -> None:
+def _check_kind(column: Column, values: ColumnValues) -> None:
     """Refuses values whose form does not belong to the column's kind, and infinite numbers."""
     if column.kind is Kind.CATEGORICAL:
-        fits, wanted = isinstance(values, Categories), "Categories"
+        fits, expected = isinstance(values, Categories), "Categories"
     elif column.kind is Kind.MULTI_CATEGORICAL:
-        fits, wanted = isinstance(values, MultiCategories), "MultiCategories"
+        fits, expected = isinstance(values, MultiCategories), "MultiCategories"
     else:
-        letter, wanted = DTYPES[column.kind]
+        letter, expected = DTYPES[column.kind]
         fits = isinstance(values, np.ndarray) and values.dtype.kind == letter
     if not fits:
-        given = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise BadInput(f"FeatureTable: column {column.name!r} is {column.kind}, give {wanted}, got {given}")
+        actual = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise BadInput(f"FeatureTable: column {column.name!r} is {column.kind}, give {expected}, got {actual}")
     if isinstance(values, np.ndarray) and column.kind is Kind.CONTINUOUS and np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise BadInput(f"FeatureTable: column {column.name!r} of row {row} is infinite; use NaN for a missing value")

@@ -38,11 +38,11 @@ class ItemVersions:
         is_change = order < len(self.item)
         last = np.maximum.accumulate(np.where(is_change, np.arange(len(order)), -1))
         row = np.where(last < 0, -1, order[last])
-        found = np.empty(len(item), np.int64)
-        found[order[~is_change] - len(self.item)] = row[~is_change]
+        rows = np.empty(len(item), np.int64)
+        rows[order[~is_change] - len(self.item)] = row[~is_change]
         if not len(self.item):
-            return found
-        return np.where((found >= 0) & (self.item[found] == item), found, -1)
+            return rows
+        return np.where((rows >= 0) & (self.item[rows] == item), rows, -1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from twotower.data.split import Holdout
+from twotower.evaluation.ratio import Ratio, ratios_of_lists
 from twotower.metrics.catalogue import (
     coverage,
     diversity_of_units,
@@ -18,14 +19,13 @@ from twotower.metrics.catalogue import (
 )
 from twotower.metrics.graded import Gain, graded_ndcg
 from twotower.metrics.groups import only_items
-from twotower.metrics.ranking import METRICS, PerUser, ranking_metrics
+from twotower.metrics.metric import Metric
+from twotower.metrics.ranking import PerUser, ranking_metrics
 from twotower.types import Ids, Ragged, TopK
 
 Key = TypeVar("Key")
-GRADED: Mapping[str, Gain] = {"ndcg_linear": "linear", "ndcg_exp": "exponential"}
-"""Metrics that are measured where targets have grades."""
-HIGHEST_GRADE = 10.0
-"""Values above it are amounts (plays, seconds), whose exponential gain would be absurd."""
+GAINS: Mapping[str, Gain] = {"ndcg_linear": "linear", "ndcg_exp": "exponential"}
+"""Metrics that are measured where targets have grades, and what a grade is worth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class Detail:
 
     Attributes:
         items: groups of items; the metrics below are measured for the targets of each.
-        metrics: e.g. ("map@10", "recall@10").
+        metrics: e.g. ("map@10", "rmse"); graded ones cannot be measured for a part of the targets.
         features: encoded item features, rows of length 1, for the diversity of lists. Shape [N, F].
     """
 
@@ -52,21 +52,29 @@ class Detail:
 
 
 class Accumulator:
-    """Metrics per user, shown items and slices of the blocks that were added."""
+    """Metrics of lists per user, shown items and slices of the blocks that were added.
 
-    def __init__(self, holdout: Holdout, ks: Sequence[int], detail: Detail) -> None:
-        self.ks, self.detail = tuple(ks), detail
+    Args:
+        holdout: what is asked.
+        metrics: of lists, at least one.
+        detail: what else to measure.
+    """
+
+    def __init__(self, holdout: Holdout, metrics: Sequence[Metric], detail: Detail) -> None:
+        self.metrics, self.detail = tuple(metrics), detail
+        self.ks = tuple(sorted({metric.k for metric in metrics if metric.k is not None}))
+        self._sliced_metrics = [m for m in map(Metric.parse, detail.metrics) if m.needs == "lists"]
         self._popularity = holdout.history.item_counts()
-        self._grades = holdout.grades() if has_grades(holdout) else None
-        self._shown = {k: np.zeros(holdout.target.n_items, np.int64) for k in ks}
-        self._apart = dict.fromkeys(ks, (0.0, 0))
-        self._found: list[dict[str, PerUser]] = []
+        self._grades = holdout.grades() if any(metric.needs == "grades" for metric in metrics) else None
+        self._shown = {k: np.zeros(holdout.target.n_items, np.int64) for k in self.ks}
+        self._apart = dict.fromkeys(self.ks, (0.0, 0))
+        self._per_user: list[dict[str, PerUser]] = []
         self._sliced: list[dict[tuple[str, str], PerUser]] = []
         self._done = 0
 
     def add(self, topk: TopK, relevant: Ragged) -> None:
         """Takes in the lists of the next users."""
-        self._found.append(ranking_metrics(topk, relevant, self.ks) | self._graded(topk, relevant))
+        self._per_user.append(self._ranked(topk, relevant) | self._graded(topk, relevant))
         for k in self.ks:
             self._shown[k] += shown_counts(topk.head(k), len(self._popularity))
             if self.detail.features is not None:
@@ -75,36 +83,41 @@ class Accumulator:
             self._sliced.append(self._slices(topk, relevant, self.detail.items))
         self._done += len(relevant)
 
-    def per_user(self) -> dict[str, PerUser]:
-        """Metric at k to one value per user, read-only."""
-        return _joined(self._found)
+    def per_user(self) -> dict[str, Ratio]:
+        """Metric at k to its amounts by user."""
+        return ratios_of_lists(_joined(self._per_user))
 
-    def sliced(self) -> dict[str, dict[str, PerUser]]:
-        """Group of items to metric to one value per user, NaN for users without a target in it."""
-        found: dict[str, dict[str, PerUser]] = {}
+    def sliced(self) -> dict[str, dict[str, Ratio]]:
+        """Group of items to metric to its amounts by user; users without a target in it have no say."""
+        groups: dict[str, dict[str, Ratio]] = {}
         for (name, metric), values in _joined(self._sliced).items():
-            found.setdefault(name, {})[metric] = values
-        return found
+            groups.setdefault(name, {}).update(ratios_of_lists({metric: values}))
+        return groups
 
     def catalogue(self) -> dict[str, float]:
         """Metrics of all lists together, at every k."""
         shown = self._shown.items()
-        found = {f"coverage@{k}": coverage(counts) for k, counts in shown}
-        found |= {f"gini@{k}": gini(counts) for k, counts in shown}
-        found |= {f"novelty@{k}": novelty(counts, self._popularity) for k, counts in shown}
-        found |= {f"popularity_bias@{k}": popularity_bias(counts, self._popularity) for k, counts in shown}
+        figures = {f"coverage@{k}": coverage(counts) for k, counts in shown}
+        figures |= {f"gini@{k}": gini(counts) for k, counts in shown}
+        figures |= {f"novelty@{k}": novelty(counts, self._popularity) for k, counts in shown}
+        figures |= {f"popularity_bias@{k}": popularity_bias(counts, self._popularity) for k, counts in shown}
         if self.detail.features is not None:
-            found |= {f"diversity@{k}": total / n if n else float("nan") for k, (total, n) in self._apart.items()}
-        return found
+            figures |= {f"diversity@{k}": total / n if n else float("nan") for k, (total, n) in self._apart.items()}
+        return figures
+
+    def _ranked(self, topk: TopK, relevant: Ragged) -> dict[str, PerUser]:
+        names = list(dict.fromkeys(metric.name for metric in self.metrics if metric.needs == "lists"))
+        every = ranking_metrics(topk, relevant, self.ks, names) if names else {}
+        return {str(metric): every[str(metric)] for metric in self.metrics if metric.needs == "lists"}
 
     def _graded(self, topk: TopK, relevant: Ragged) -> dict[str, PerUser]:
         if self._grades is None:
             return {}
         grades = self._grades.take(np.arange(self._done, self._done + len(relevant)))
         return {
-            f"{name}@{k}": graded_ndcg(topk, relevant, grades, k, gain)
-            for name, gain in GRADED.items()
-            for k in self.ks
+            str(metric): graded_ndcg(topk, relevant, grades, metric.k or 0, GAINS[metric.name])
+            for metric in self.metrics
+            if metric.needs == "grades"
         }
 
     def _add_diversity(self, values: PerUser, k: int) -> None:
@@ -113,29 +126,15 @@ class Accumulator:
         self._apart[k] = total + float(known.sum()), n + len(known)
 
     def _slices(self, topk: TopK, relevant: Ragged, items: Slicing) -> dict[tuple[str, str], PerUser]:
-        found: dict[tuple[str, str], PerUser] = {}
+        values: dict[tuple[str, str], PerUser] = {}
         for group, name in enumerate(items.names):
-            kept = only_items(relevant, items.groups == group)
-            for metric in self.detail.metrics:
-                what, _, k = metric.partition("@")
-                found[name, metric] = ranking_metrics(topk.head(int(k)), kept, (int(k),), (what,))[metric]
-        return found
-
-
-def has_grades(holdout: Holdout) -> bool:
-    """Whether the targets' values are grades: not all the same, above 0, at most `HIGHEST_GRADE`."""
-    values = holdout.target.value
-    return bool(len(values) and 0 < values.min() < values.max() <= HIGHEST_GRADE)
-
-
-def sliceable(metrics: Sequence[str]) -> tuple[str, ...]:
-    """The metrics that can be measured for a part of the targets, each once."""
-    return tuple(dict.fromkeys(metric for metric in metrics if metric.partition("@")[0] in METRICS))
+            own = only_items(relevant, items.groups == group)
+            for metric in self._sliced_metrics:
+                k, key = metric.k or 0, str(metric)
+                values[name, key] = ranking_metrics(topk.head(k), own, (k,), (metric.name,))[key]
+        return values
 
 
 def _joined(parts: Sequence[Mapping[Key, PerUser]]) -> dict[Key, PerUser]:
-    """Blocks one after the other, read-only."""
-    joined = {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
-    for values in joined.values():
-        values.setflags(write=False)
-    return joined
+    """Blocks one after the other."""
+    return {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}

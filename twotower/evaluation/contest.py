@@ -1,4 +1,4 @@
-"""`benchmark`: every contender is tuned, fitted and examined by the same rules; out comes a `Report`."""
+"""`contest`: every contender is tuned, fitted and examined by the same rules; out comes a `Report`."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,47 +8,50 @@ from typing import Any
 
 from twotower.data.split import Split
 from twotower.errors import BadConfig
-from twotower.evaluation.accumulator import Detail, sliceable
+from twotower.evaluation.accumulator import Detail
 from twotower.evaluation.comparison import compare
-from twotower.evaluation.examine import BLOCK, DEFAULT_KS, Evaluation, examine, parse_metric
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.examine import BLOCK, DEFAULT_KS, Examined, examine
 from twotower.evaluation.facts import all_options, dataset_facts, finite, split_facts, trial_facts
 from twotower.evaluation.families import OTHER, OURS, checked_family, is_foreign
 from twotower.evaluation.index_cost import IndexUse, index_costs
 from twotower.evaluation.item_features import item_features
 from twotower.evaluation.machine import machine, peak_memory_bytes, restart_peak, versions
-from twotower.evaluation.paired import Draws, peer_checks, relative_gains, stage_gains
+from twotower.evaluation.measurable import refuse_unable, refuse_unmeasurable
+from twotower.evaluation.paired import peer_checks, relative_gains, stage_gains
 from twotower.evaluation.report import Report
+from twotower.evaluation.resampling import Draws
 from twotower.evaluation.results import ModelFacts
 from twotower.evaluation.search_result import Options, Say, SearchResult
 from twotower.evaluation.seeds import pooled
 from twotower.evaluation.slices import ACTIVITY_EDGES, POPULARITY, SLICES, slice_rows, slicings
-from twotower.protocols import Recommender
+from twotower.metrics.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A recommender that is ready to be examined, with how it came about.
+    """A model that is ready to be examined, with how it came about.
 
     Attributes:
-        recommender: ready to answer.
+        model: ready to answer: to recommend, to predict values, or both.
         options: what it was fitted with.
         tuned: the search behind the options, if there was one.
         fit_seconds: wall time of the last fit.
         family: what it is, a key of `families.FAMILIES`.
         again: seeds to what makes the same with another seed; figures are averaged over all of them, user by user.
-        seed: that of `recommender`, where there are others.
+        seed: that of `model`, where there are others.
     """
 
-    recommender: Recommender
+    model: Examined
     options: Options = field(default_factory=dict)
     tuned: SearchResult | None = None
     fit_seconds: float = 0.0
     family: str = OTHER
-    again: Mapping[int, Callable[[], Recommender]] = field(default_factory=dict)
+    again: Mapping[int, Callable[[], Examined]] = field(default_factory=dict)
     seed: int = 0
 
 
-Contender = Recommender | Entrant | Callable[[Split], "Recommender | Entrant"]
+Contender = Examined | Entrant | Callable[[Split], "Examined | Entrant"]
 """Something ready, or what makes it of a split; a maker gets the whole split and must leave the test alone."""
 
 
@@ -75,10 +78,10 @@ def contest(
 
     Args:
         split: the data, cut.
-        contenders: name to recommender, or to what makes one; a maker's model is dropped after its examination.
+        contenders: name to model, or to what makes one; a maker's model is dropped after its examination.
         baseline: the contender that differences and p-values refer to.
-        primary: metric that orders the models; its cut-off is added to `ks`.
-        ks: cut-offs.
+        primary: metric that orders the models, e.g. "map@10" or "rmse"; its cut-off is added to `ks`.
+        ks: cut-offs of lists.
         block: queries asked at once.
         resamples: of bootstrap and permutation test.
         level: of the intervals.
@@ -92,33 +95,36 @@ def contest(
         activity_edges: lengths of history where a new slice of users begins.
 
     Raises:
-        BadConfig: no contender, a baseline that is none of them, an unknown slice, or edges that do not rise.
+        BadConfig: no contender, a baseline that is none of them, one that the primary metric says nothing of, an
+            unknown slice, or edges that do not rise.
+        BadInput: the targets do not allow the primary metric.
     """
     if not contenders or (baseline is not None and baseline not in contenders):
-        raise BadConfig(f"benchmark: baseline {baseline!r} must be a contender; there are {', '.join(contenders)}")
-    ks = tuple(sorted({*ks, parse_metric(primary)[1]}))
-    started, draws = time.perf_counter(), Draws(resamples, level, seed)
+        raise BadConfig(f"contest: baseline {baseline!r} must be a contender; there are {', '.join(contenders)}")
+    metric, started, draws = Metric.parse(primary), time.perf_counter(), Draws(resamples, level, seed)
+    refuse_unmeasurable(metric, split.test)
+    ks = tuple(sorted({*ks, *([] if metric.k is None else [metric.k])}))
     made = slicings(split.test, slices, activity_edges)
-    sliced = sliceable((primary, f"recall@{parse_metric(primary)[1]}"))
+    sliced = _sliced(metric)
     detail = Detail(made.get(POPULARITY), sliced, item_features(split))
     models: list[ModelFacts] = []
     found: dict[str, Evaluation] = {}
     before, apart = peak_memory_bytes(), restart_peak()
     for name, contender in contenders.items():
-        facts, found[name] = _examine(name, contender, split, ks, block, detail)
+        facts, found[name] = _examine(name, contender, split, metric, ks, block, detail)
         models.append(facts)
         if say:
             say(_progress(facts, found[name], primary, f"{len(models)}/{len(contenders)}"))
-    rows = compare(found, baseline=baseline, resamples=resamples, level=level, seed=seed)
-    heroes, others = _sides(models, found, primary)
-    over_k = [f"{parse_metric(primary)[0]}@{k}" for k in ks]
+    rows = compare(found, baseline=baseline, draws=draws)
+    heroes, others = _sides(models, found, metric)
+    over_k = [str(at_k) for at_k in metric.over(ks)]
     return Report(
         dataset=dataset_facts(split),
         split=split_facts(split),
         seed=seed,
         level=level,
         resamples=resamples,
-        ks=ks,
+        ks=ks if any(evaluation.ks for evaluation in found.values()) else (),
         primary=primary,
         baseline=baseline,
         models=tuple(models),
@@ -129,7 +135,7 @@ def contest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_seconds=time.perf_counter() - started,
         peak_memory_bytes=max(before, peak_memory_bytes(), *(model.peak_memory_bytes for model in models)),
-        index_costs=index_costs(found, index_uses or {}, metric=primary, resamples=resamples, level=level, seed=seed),
+        index_costs=index_costs(found, index_uses or {}, primary, draws),
         slices=slice_rows(found, made, split.test, metrics=sliced, baseline=baseline, draws=draws),
         gains=relative_gains(found, heroes, others, over_k, draws),
         peer_checks=peer_checks(found, counterparts or {}, primary, draws),
@@ -138,25 +144,36 @@ def contest(
     )
 
 
-def _sides(models: Sequence[ModelFacts], found: Mapping[str, Evaluation], primary: str) -> tuple[list[str], list[str]]:
+def _sliced(primary: Metric) -> tuple[str, ...]:
+    """Metrics that parts of users and of targets are examined by: the primary one, and recall beside one of lists."""
+    chosen = (primary, Metric("recall", primary.k)) if primary.of_lists else (primary,)
+    return tuple(dict.fromkeys(str(metric) for metric in chosen if metric.needs != "grades"))
+
+
+def _sides(
+    models: Sequence[ModelFacts], found: Mapping[str, Evaluation], primary: Metric
+) -> tuple[list[str], list[str]]:
     """Our contenders that answer in service (else the best of all), and all that they stand against."""
     ours = [model.name for model in models if model.family == OURS]
-    best = max(found, key=lambda name: found[name].mean(primary))
+    best = max(found, key=lambda name: primary.sign * found[name].mean(str(primary)))
     return ours or [best], [model.name for model in models if is_foreign(model.family) or model.name in ours]
 
 
 def _examine(
-    name: str, contender: Contender, split: Split, ks: Sequence[int], block: int, detail: Detail
+    name: str, contender: Contender, split: Split, primary: Metric, ks: Sequence[int], block: int, detail: Detail
 ) -> tuple[ModelFacts, Evaluation]:
     restart_peak()
     fitted = _ready(contender, split)
     family = checked_family(fitted.family, name)
-    found = examine(fitted.recommender, split.test, ks=ks, block=block, detail=detail)
+    refuse_unable(fitted.model, primary)
+    found = examine(fitted.model, split.test, ks=ks, block=block, detail=detail)
     if fitted.again:
         parts = {fitted.seed: found}
         for seed, make in fitted.again.items():
             parts[seed] = examine(make(), split.test, ks=ks, block=block, detail=detail)
         found = pooled(parts)
+    if str(primary) not in found.per_user:
+        raise BadConfig(f"contest: {name} predicts values outside 0 and 1, so it has no {primary}; leave it out")
     tuned = fitted.tuned
     facts = ModelFacts(
         name=name,
@@ -180,7 +197,7 @@ def _examine(
 def _ready(contender: Contender, split: Split) -> Entrant:
     if isinstance(contender, Entrant):
         return contender
-    if isinstance(contender, Recommender):
+    if isinstance(contender, Examined):
         return Entrant(contender, all_options(contender, {}))
     started = time.perf_counter()
     made = contender(split)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from twotower.errors import BadConfig
-from twotower.evaluation.examine import Evaluation
-from twotower.evaluation.paired import Draws, paired
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.paired import paired
+from twotower.evaluation.resampling import Draws
 from twotower.evaluation.results import IndexCost
 
 
@@ -25,11 +26,8 @@ class IndexUse:
 def index_costs(
     found: Mapping[str, Evaluation],
     uses: Mapping[str, IndexUse],
-    *,
     metric: str,
-    resamples: int,
-    level: float,
-    seed: int,
+    draws: Draws,
 ) -> tuple[IndexCost, ...]:
     """The cost of the index for every contender that uses one; 0 where the index is exact.
 
@@ -37,9 +35,7 @@ def index_costs(
         found: evaluations by contender, all over the same users.
         uses: contender to how it uses an index.
         metric: what to compare, e.g. "map@10".
-        resamples: of bootstrap and permutation test.
-        level: of the interval.
-        seed: of both.
+        draws: of intervals and tests.
 
     Raises:
         BadConfig: a contender was not examined.
@@ -51,7 +47,7 @@ def index_costs(
         if use.exact is None:
             costs.append(IndexCost(model, use.index, True, metric, mean, mean, 0.0, 0.0, 0.0, None))
             continue
-        it = paired(found, model, use.exact, metric, Draws(resamples, level, seed))
+        it = paired(found, model, use.exact, metric, draws)
         figures = (it.mean, it.other_mean, it.difference, it.low, it.high, it.p_value)
         costs.append(IndexCost(model, use.index, False, metric, *figures))
     return tuple(costs)

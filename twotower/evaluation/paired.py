@@ -6,26 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from twotower.errors import BadConfig
-from twotower.evaluation.examine import Evaluation
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.resampling import (
+    Draws,
+    difference_p_values,
+    interval_ends,
+    resampled_difference,
+    resampled_figures,
+)
 from twotower.evaluation.results import Gain, PeerCheck, StageGain
-from twotower.metrics.significance import Float64s, bootstrap_intervals, percentiles, permutation_test, resampled_means
+from twotower.metrics.metric import Metric
+from twotower.types import Float64s
 
 _ENDLESS = 1e300
-
-
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """How intervals and tests are drawn.
-
-    Attributes:
-        resamples: of bootstrap and permutation test.
-        level: of intervals, e.g. 0.95.
-        seed: of both.
-    """
-
-    resamples: int = 10_000
-    level: float = 0.95
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +42,11 @@ def paired(found: Mapping[str, Evaluation], model: str, other: str, metric: str,
     for name in (model, other):
         if name not in found:
             raise BadConfig(f"{name!r} must be a contender to be compared; there are {', '.join(found)}")
-    values = (found[model].per_user[metric] - found[other].per_user[metric])[:, None]  # [B, 1]
-    interval = bootstrap_intervals(values, resamples=draws.resamples, level=draws.level, seed=draws.seed)
-    p_value = float(permutation_test(values, resamples=draws.resamples, seed=draws.seed)[0])
-    mean, before = found[model].mean(metric), found[other].mean(metric)
-    return Paired(mean, before, mean - before, float(interval.low[0]), float(interval.high[0]), p_value)
+    pair = found[model].ratio(metric), found[other].ratio(metric)
+    low, high = interval_ends(resampled_difference(*pair, draws), draws.level)
+    p_value = float(difference_p_values([pair], draws)[0])
+    mean, before = (ratio.mean() for ratio in pair)
+    return Paired(mean, before, mean - before, float(low[0]), float(high[0]), p_value)
 
 
 def peer_checks(
@@ -67,11 +60,12 @@ def peer_checks(
         metric: e.g. "map@10".
         draws: of the intervals.
     """
-    checks = []
+    checks, sign = [], Metric.parse(metric).sign
     for peer, ours in counterparts.items():
         if peer in found and ours in found:
             it = paired(found, ours, peer, metric, draws)
-            checks.append(PeerCheck(peer, ours, metric, it.difference, it.low, it.high, it.high < 0))
+            weaker = max(sign * it.low, sign * it.high) < 0
+            checks.append(PeerCheck(peer, ours, metric, it.difference, it.low, it.high, weaker))
     return tuple(checks)
 
 
@@ -104,14 +98,14 @@ def relative_gains(
         found: evaluations by contender.
         models: of whom it is told.
         others: whom they are compared with.
-        metrics: e.g. map at every cut-off.
+        metrics: e.g. map at every cut-off, or rmse.
         draws: of the intervals; both means of a ratio are drawn with the same users.
     """
     names = [*models, *(name for name in others if name not in models)]
     if not models or not others:
         return ()
-    columns = [found[name].per_user[metric] for name in names for metric in metrics]
-    resampled = resampled_means(np.column_stack(columns), resamples=draws.resamples, seed=draws.seed)  # [R, n * m]
+    ratios = [found[name].ratio(metric) for name in names for metric in metrics]
+    resampled = resampled_figures(ratios, draws)  # [R, n * m]
     drawn = {
         (name, metric): resampled[:, at]
         for at, (name, metric) in enumerate((name, metric) for name in names for metric in metrics)
@@ -133,6 +127,5 @@ def _ends(ratio: Float64s, level: float) -> tuple[float | None, float | None]:
     """Ends of the interval; None where samples in which the other one has nothing leave it open."""
     if np.isnan(ratio).any():
         return None, None
-    ends = percentiles(np.minimum(ratio, _ENDLESS)[:, None], level)
-    low, high = (float(end[0]) for end in ends)
+    low, high = (float(end[0]) for end in interval_ends(np.minimum(ratio, _ENDLESS)[:, None], level))
     return low if low < _ENDLESS / 2 else None, high if high < _ENDLESS / 2 else None

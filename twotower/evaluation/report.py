@@ -1,4 +1,4 @@
-"""`Report`: the result of a benchmark as plain data; how it is written or drawn is up to the writers."""
+"""`Report`: the result of a contest as plain data; how it is written or drawn is up to the writers."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import Any, Self
 from twotower.errors import BadInput
 from twotower.evaluation.families import OURS, is_foreign
 from twotower.evaluation.results import Calibration, Gain, IndexCost, ModelFacts, PeerCheck, Row, SliceRow, StageGain
+from twotower.metrics.metric import Metric
 
 FORMAT = 3
 """Version of `report.json`."""
@@ -17,7 +18,7 @@ READABLE = (1, 2, FORMAT)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything needed to read, repeat and doubt a benchmark; only text, numbers, lists and maps.
+    """Everything needed to read, repeat and doubt a contest; only text, numbers, lists and maps.
 
     Attributes:
         dataset: name, fingerprint, users, items, events.
@@ -25,11 +26,11 @@ class Report:
         seed: of bootstrap, permutation and the random subsets of searches.
         level: of the intervals, e.g. 0.95.
         resamples: of bootstrap and permutation test.
-        ks: the cut-offs.
-        primary: the metric by which models are ordered, e.g. "map@10".
+        ks: the cut-offs of lists; none where no contender gives lists.
+        primary: the metric by which models are ordered, e.g. "map@10" or "rmse".
         baseline: the contender that the others are tested against, or None.
         models: the contenders in the order they ran.
-        rows: contenders x metrics x cut-offs.
+        rows: contenders x metrics x cut-offs, as far as a contender was measured by them.
         config: the options of the run as given.
         machine: where it ran.
         versions: with what.
@@ -38,7 +39,7 @@ class Report:
         peak_memory_bytes: of the process.
         index_costs: of the contenders that ask an index.
         slices: the primary metric and recall for parts of the users and of the targets.
-        gains: of ours over the others, by the primary metric at every cut-off.
+        gains: of ours over the others, by the primary metric, at every cut-off if it has one.
         peer_checks: our forms of methods beside those of other libraries.
         stage_gains: what contenders add to those that they build upon.
         calibration: of the scorer's probabilities, if a run has one.
@@ -72,13 +73,23 @@ class Report:
     def row(self, model: str, metric: str) -> Row:
         """One row, e.g. `report.row("als", "map@10")`."""
         for row in self.rows:
-            if row.model == model and f"{row.metric}@{row.k}" == metric:
+            if row.model == model and row.key == metric:
                 return row
         raise BadInput(f"the report has no {metric} of {model}; models: {', '.join(m.name for m in self.models)}")
 
     def ranking(self) -> list[ModelFacts]:
         """The contenders, best first by the primary metric."""
-        return sorted(self.models, key=lambda model: -self.row(model.name, self.primary).mean)
+        sign = Metric.parse(self.primary).sign
+        return sorted(self.models, key=lambda model: -sign * self.row(model.name, self.primary).mean)
+
+    def keys(self, metric: str) -> list[str]:
+        """A metric as it was measured, e.g. "map" at every cut-off (["map@1", "map@10"]) or ["rmse"]."""
+        return list(dict.fromkeys(row.key for row in self.rows if row.metric == metric))
+
+    def measured(self, metric: str) -> list[ModelFacts]:
+        """The contenders that a metric was measured for, e.g. "rmse", in the order of the ranking."""
+        names = {row.model for row in self.rows if row.metric == metric}
+        return [model for model in self.ranking() if model.name in names]
 
     def hero(self) -> ModelFacts:
         """The best of our contenders that answer in service; where none is said to be ours, the best of all."""

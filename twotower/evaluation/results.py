@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twotower.evaluation.families import OTHER
+from twotower.metrics.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class SliceRow:
         name: the slice.
         model: the contender.
         metric: e.g. "map@10".
-        users: users with a target in the slice.
+        users: users of the slice who have a say: those with a target in it, for AUC with both outcomes.
         targets: their targets in it.
         mean: over these users.
         low: lower end of the bootstrap interval; None where users are too few for one.
@@ -52,7 +53,8 @@ class Gain:
         model: the contender.
         against: the other one.
         metric: e.g. "map@10".
-        relative: ratio of the means minus one; None where the other one has nothing.
+        relative: ratio of the means minus one, below zero where lower is better and is reached; None where the other
+            one has nothing.
         low: lower end of the bootstrap interval of the ratio, both drawn with the same users; None if it has no end.
         high: upper end.
     """
@@ -76,7 +78,7 @@ class PeerCheck:
         difference: our mean minus the peer's.
         low: lower end of the paired bootstrap interval.
         high: upper end.
-        weaker: the whole interval lies below zero.
+        weaker: the whole interval lies on the worse side of zero.
     """
 
     peer: str
@@ -86,6 +88,12 @@ class PeerCheck:
     low: float
     high: float
     weaker: bool
+
+    @property
+    def stronger(self) -> bool:
+        """The whole interval lies on the better side of zero."""
+        sign = Metric.parse(self.metric).sign
+        return min(sign * self.low, sign * self.high) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +148,9 @@ class Row:
 
     Attributes:
         model: the contender's name.
-        metric: e.g. "map".
-        k: the cut-off.
-        mean: over the users.
+        metric: e.g. "map" or "rmse".
+        k: the cut-off; None for metrics of predicted values.
+        mean: over the users, or over their pairs.
         low: lower end of the bootstrap interval.
         high: upper end.
         difference: mean minus the baseline's mean; None for the baseline itself or without one.
@@ -153,7 +161,7 @@ class Row:
 
     model: str
     metric: str
-    k: int
+    k: int | None
     mean: float
     low: float
     high: float
@@ -161,6 +169,11 @@ class Row:
     p_value: float | None = None
     p_holm: float | None = None
     sd: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The metric as it is typed, e.g. "map@10" or "rmse"."""
+        return self.metric if self.k is None else f"{self.metric}@{self.k}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +184,7 @@ class ModelFacts:
         name: the contender's name.
         options: what it was fitted with.
         trials: options, score on validation, seconds and error of every trial.
-        tuned_on: the metric that the trials maximised, None if nothing was tuned.
+        tuned_on: the metric by which the best trial was chosen, None if nothing was tuned.
         grid_size: combinations of the search, tried or not; 0 where options have ranges.
         tune_seconds: wall time of all trials.
         fit_seconds: wall time of the last fit.

@@ -47,7 +47,7 @@ class SearchResult:
     Attributes:
         options: the best ones, with what their fit found out; at equal scores those tried first.
         score: their metric on validation.
-        metric: e.g. "map@10".
+        metric: what was made best, e.g. "map@10" or "rmse".
         trials: all that was tried, in order.
         grid_size: how many combinations there were; 0 where options have ranges.
         at_border: options whose best value lies at an end of what was tried; their space should grow.

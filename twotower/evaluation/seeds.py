@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from twotower.errors import BadConfig
-from twotower.evaluation.examine import Evaluation
-from twotower.metrics.ranking import PerUser
+from twotower.evaluation.evaluation import Evaluation, refuse_mixed, refuse_other_users
+from twotower.evaluation.ratio import Ratio, mean_ratio
 
 SEED = "seed"
 
@@ -40,33 +40,31 @@ def checked_seeds(seeds: Sequence[int]) -> None:
 def pooled(found: Mapping[int, Evaluation]) -> Evaluation:
     """One evaluation of several: per user the mean over the seeds, of catalogue metrics the mean, of times the sum.
 
+    A metric that one of the fits lacks, such as the log-loss of predictions that are no probabilities, is left out.
+
     Args:
         found: evaluations of the same users, by seed; at least one.
 
     Raises:
-        BadConfig: they are of different users.
+        BadConfig: they are of different users or competitors.
     """
+    refuse_other_users({f"seed {seed}": part for seed, part in found.items()})
+    refuse_mixed({f"seed {seed}": part.competitors for seed, part in found.items()})
     parts = list(found.values())
     first = parts[0]
-    if any(not np.array_equal(first.users, part.users) or first.competitors != part.competitors for part in parts):
-        raise BadConfig("seeds: the fits were asked of different users; give all the same split")
     return Evaluation(
         users=first.users,
-        per_user={name: _mean([part.per_user[name] for part in parts]) for name in first.per_user},
+        per_user=_mean_ratios([part.per_user for part in parts]),
         catalogue={name: float(np.mean([part.catalogue[name] for part in parts])) for name in first.catalogue},
         ks=first.ks,
         seconds=sum(part.seconds for part in parts),
         competitors=first.competitors,
-        sliced={
-            name: {metric: _mean([part.sliced[name][metric] for part in parts]) for metric in metrics}
-            for name, metrics in first.sliced.items()
-        },
+        sliced={name: _mean_ratios([part.sliced[name] for part in parts]) for name in first.sliced},
         by_seed={seed: part.means for seed, part in found.items()},
     )
 
 
-def _mean(values: Sequence[PerUser]) -> PerUser:
-    """User by user, read-only. Shapes [B]."""
-    mean: PerUser = np.mean(values, axis=0)
-    mean.setflags(write=False)
-    return mean
+def _mean_ratios(parts: Sequence[Mapping[str, Ratio]]) -> dict[str, Ratio]:
+    """Metrics that all have, user by user."""
+    common = [metric for metric in parts[0] if all(metric in part for part in parts)]
+    return {metric: mean_ratio([part[metric] for part in parts]) for metric in common}

@@ -8,12 +8,13 @@ import numpy as np
 from twotower.data.split import Holdout
 from twotower.errors import BadConfig
 from twotower.evaluation.accumulator import Slicing
-from twotower.evaluation.examine import Evaluation
-from twotower.evaluation.paired import Draws
+from twotower.evaluation.evaluation import Evaluation
+from twotower.evaluation.ratio import Ratio
+from twotower.evaluation.resampling import Draws, difference_p_values, interval_ends, resampled_figures
 from twotower.evaluation.results import SliceRow
 from twotower.metrics.groups import SHELVES, by_count, by_shelf, group_names
-from twotower.metrics.significance import Float64s, holm, percentiles, permutation_test, resampled_means
-from twotower.types import Bools, Ids
+from twotower.metrics.significance import holm
+from twotower.types import Float64s, Ids
 
 ACTIVITY, POPULARITY = "activity", "popularity"
 SLICES: Mapping[str, str] = {
@@ -65,12 +66,22 @@ def by_popularity(holdout: Holdout) -> Slicing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """One slice with what every model reached in it. Float64s [b, models], of b users with a target in the slice."""
+    """One slice with what every model reached in it, over the users of the slice who have a say."""
 
     kind: str
     name: str
     targets: int
-    values: Float64s
+    ratios: tuple[Ratio, ...]
+
+    @property
+    def n_users(self) -> int:
+        return len(self.ratios[0].amount)
+
+    def figures(self) -> Float64s:
+        """Of every model. Shape [models]."""
+        columns: Float64s = np.column_stack([ratio.amount for ratio in self.ratios]).mean(axis=0)
+        weights = [1.0 if ratio.weight is None else ratio.weight.mean() for ratio in self.ratios]
+        return self.ratios[0].metric.figure(columns / np.array(weights))
 
 
 def slice_rows(
@@ -85,7 +96,7 @@ def slice_rows(
     """Every metric of every model in every slice that has users, with intervals and tests against the baseline.
 
     Args:
-        found: evaluations by contender, over the same users and with the slices of `made`.
+        found: evaluations by contender, over the same users and with the slices of `made`; all have the metrics.
         made: what `slicings` gave.
         holdout: what was asked.
         metrics: e.g. ("map@10", "recall@10").
@@ -108,13 +119,15 @@ def _parts(
     targets = _targets(kind, slicing, holdout)
     for group, name in enumerate(slicing.names):
         if kind == POPULARITY:
-            values = np.column_stack([evaluation.sliced[name][metric] for evaluation in found.values()])
-            members: Bools = np.asarray(~np.isnan(values).any(axis=1))
+            ratios = [evaluation.sliced[name][metric] for evaluation in found.values()]
+            members = np.ones(len(ratios[0].amount), np.bool_)
         else:
-            values = np.column_stack([evaluation.per_user[metric] for evaluation in found.values()])
+            ratios = [evaluation.ratio(metric) for evaluation in found.values()]
             members = np.asarray(slicing.groups == group)
+        for ratio in ratios:
+            members = members & ratio.has_say
         if members.any():
-            yield _Part(kind, name, int(targets[group]), values[members])
+            yield _Part(kind, name, int(targets[group]), tuple(ratio.of(members) for ratio in ratios))
 
 
 def _targets(kind: str, slicing: Slicing, holdout: Holdout) -> Ids:
@@ -126,26 +139,24 @@ def _targets(kind: str, slicing: Slicing, holdout: Holdout) -> Ids:
 
 def _rows(part: _Part, models: Sequence[str], metric: str, baseline: str | None, draws: Draws) -> list[SliceRow]:
     """All models in one slice; p-values are not yet corrected."""
-    mean, n = part.values.mean(axis=0), len(part.values)
+    mean = part.figures()
     rows = [
-        SliceRow(part.kind, part.name, model, metric, n, part.targets, float(value))
+        SliceRow(part.kind, part.name, model, metric, part.n_users, part.targets, float(value))
         for model, value in zip(models, mean, strict=True)
     ]
     if baseline is not None:
         before = float(mean[models.index(baseline)])
         rows = [row if row.model == baseline else replace(row, difference=row.mean - before) for row in rows]
-    if n < FEWEST:
+    if part.n_users < FEWEST:
         return rows
-    resampled = resampled_means(
-        part.values, resamples=min(draws.resamples, MOST_RESAMPLES), seed=draws.seed
-    )  # [R, models]
-    low, high = percentiles(resampled, draws.level)
+    resampled = resampled_figures(part.ratios, replace(draws, resamples=min(draws.resamples, MOST_RESAMPLES)))
+    low, high = interval_ends(resampled, draws.level)
     rows = [replace(row, low=float(low[at]), high=float(high[at])) for at, row in enumerate(rows)]
     if baseline is None:
         return rows
     base = models.index(baseline)
-    low, high = percentiles(resampled - resampled[:, [base]], draws.level)
-    p_value = permutation_test(part.values - part.values[:, [base]], resamples=draws.resamples, seed=draws.seed)
+    low, high = interval_ends(resampled - resampled[:, [base]], draws.level)
+    p_value = difference_p_values([(ratio, part.ratios[base]) for ratio in part.ratios], draws)
     return [
         row
         if at == base

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from twotower.data.tables import Column, FeatureTable, Kind, Values
+from twotower.data.tables import Column, ColumnValues, FeatureTable, Kind
 from twotower.errors import BundleError
 from twotower.features.encoded import EncodedTable
 from twotower.features.fields import CategoricalField, CodedField, MultiField, NumberField, TextField
@@ -137,7 +137,9 @@ class FeatureEncoder:
         )
 
 
-def _fit_coded(column: Column, values: Values, min_count: int, max_values: int | None, hash_buckets: int) -> CodedField:
+def _fit_coded(
+    column: Column, values: ColumnValues, min_count: int, max_values: int | None, hash_buckets: int
+) -> CodedField:
     if column.kind is Kind.TEXT:
         return TextField(column.name, hash_buckets)
     made = CategoricalField if column.kind is Kind.CATEGORICAL else MultiField

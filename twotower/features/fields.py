@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from twotower.data.tables import MISSING, MISSING_TIME, Categories, Column, MultiCategories, Values
+from twotower.data.tables import MISSING, MISSING_TIME, Categories, Column, ColumnValues, MultiCategories
 from twotower.errors import BadConfig, BadInput
 from twotower.features.encoded import UNKNOWN, Bags, Codes
 from twotower.features.vocabulary import Vocabulary
@@ -29,7 +29,7 @@ class CategoricalField:
     vocabulary: Vocabulary
 
     @classmethod
-    def fit(cls, name: str, values: Values, *, min_count: int, max_values: int | None) -> Self:
+    def fit(cls, name: str, values: ColumnValues, *, min_count: int, max_values: int | None) -> Self:
         """Counts the values of the given rows."""
         column = _expect(name, values, Categories)
         counts = np.bincount(column.codes[column.codes != MISSING], minlength=len(column.values))
@@ -40,7 +40,7 @@ class CategoricalField:
         """Number of codes."""
         return len(self.vocabulary)
 
-    def encode(self, values: Values) -> Codes:
+    def encode(self, values: ColumnValues) -> Codes:
         """int32 codes. Shape [n]."""
         column = _expect(self.name, values, Categories)
         # One entry more than there are values: MISSING (-1) reads the last one.
@@ -61,7 +61,7 @@ class MultiField:
     vocabulary: Vocabulary
 
     @classmethod
-    def fit(cls, name: str, values: Values, *, min_count: int, max_values: int | None) -> Self:
+    def fit(cls, name: str, values: ColumnValues, *, min_count: int, max_values: int | None) -> Self:
         """Counts the values of the given rows."""
         column = _expect(name, values, MultiCategories)
         counts = np.bincount(column.codes.values, minlength=len(column.values))
@@ -72,7 +72,7 @@ class MultiField:
         """Number of codes."""
         return len(self.vocabulary)
 
-    def encode(self, values: Values) -> Codes:
+    def encode(self, values: ColumnValues) -> Codes:
         """Bags whose weights sum to 1. n rows.
 
         Raises:
@@ -110,7 +110,7 @@ class TextField:
         """Number of codes."""
         return self.buckets + 1
 
-    def encode(self, values: Values) -> Codes:
+    def encode(self, values: ColumnValues) -> Codes:
         """Bags of word buckets 1..buckets. n rows."""
         if not isinstance(values, np.ndarray) or values.dtype != object:
             raise BadInput(f"{self.name}: the encoder was fitted on text, this column holds {_describe(values)}")
@@ -152,7 +152,7 @@ class NumberField:
     indicator: bool
 
     @classmethod
-    def fit(cls, column: Column, values: Values, *, missing_indicator: bool) -> Self:
+    def fit(cls, column: Column, values: ColumnValues, *, missing_indicator: bool) -> Self:
         """Float64 statistics over the known values of the given rows."""
         numbers = _numbers(column.name, values, column.low, column.high)
         known = numbers[~np.isnan(numbers)]
@@ -166,7 +166,7 @@ class NumberField:
             missing_indicator and len(known) < len(numbers),
         )
 
-    def encode(self, values: Values) -> Floats:
+    def encode(self, values: ColumnValues) -> Floats:
         """z-values, NaN where missing. Shape [n]."""
         numbers = _numbers(self.name, values, self.low, self.high)
         z = (numbers - self.mean) / self.sd if self.sd > 0 else numbers * 0.0
@@ -176,7 +176,7 @@ class NumberField:
 CodedField = CategoricalField | MultiField | TextField
 
 
-def _numbers(name: str, values: Values, low: float | None, high: float | None) -> NDArray[np.float64]:
+def _numbers(name: str, values: ColumnValues, low: float | None, high: float | None) -> NDArray[np.float64]:
     """Values as float64, NaN where missing, outside the limits or too large to be carried."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iufb":
         raise BadInput(f"{name}: the encoder was fitted on numbers, this column holds {_describe(values)}")
@@ -192,11 +192,11 @@ def _numbers(name: str, values: Values, low: float | None, high: float | None) -
     return numbers
 
 
-def _expect(name: str, values: Values, wanted: type[T]) -> T:
+def _expect(name: str, values: ColumnValues, wanted: type[T]) -> T:
     if not isinstance(values, wanted):
         raise BadInput(f"{name}: the encoder was fitted on {wanted.__name__}, this column holds {_describe(values)}")
     return values
 
 
-def _describe(values: Values | Array) -> str:
+def _describe(values: ColumnValues | Array) -> str:
     return f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from twotower.errors import BadConfig
-from twotower.metrics.rating import Float64s, checked_outcomes
-from twotower.types import Array, Ids
+from twotower.metrics.rating import checked_outcomes
+from twotower.types import Array, Float64s, Ids
 
 Binning = Literal["uniform", "quantile"]
 

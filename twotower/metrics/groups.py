@@ -4,22 +4,12 @@ Slices of users are groups of per-user values that exist already. Slices of item
 a user whose targets all lie outside has no value (NaN), as in every metric.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twotower.errors import BadConfig, BadInput
 from twotower.types import Array, Bools, Ids, Ragged
-
-
-def cold(train_events: Array, most: int = 0) -> Bools:
-    """Users or items with at most `most` training events.
-
-    >>> cold(np.array([0, 3, 1]), most=1).tolist()
-    [True, False, True]
-    """
-    return np.asarray(train_events <= most)
 
 
 def by_count(train_events: Array, edges: Sequence[int]) -> Ids:
@@ -45,31 +35,6 @@ def group_names(edges: Sequence[int]) -> list[str]:
     lows = [0, *edges]
     highs = [edge - 1 for edge in edges]
     return [str(a) if a == b else f"{a}-{b}" for a, b in zip(lows, highs, strict=False)] + [f"{lows[-1]}+"]
-
-
-def by_mass(train_events: Array, shares: Sequence[float] = (1 / 3, 2 / 3)) -> Ids:
-    """Items in groups that hold equal parts of the training events: 0 is the head, the last group the tail.
-
-    Convention: items by falling count, ties by id; an item belongs where the events of the items before it end.
-
-    Args:
-        train_events: per item. Shape [N].
-        shares: where to cut the running share of events, rising, between 0 and 1.
-
-    Raises:
-        BadConfig: shares that do not rise within (0, 1).
-
-    >>> by_mass(np.array([1, 6, 3, 0]), shares=[0.5]).tolist()  # 6 of 10 events are before item 2 already
-    [1, 0, 1, 1]
-    """
-    if not len(shares) or shares[0] <= 0 or shares[-1] >= 1 or (np.diff(shares) <= 0).any():
-        raise BadConfig(f"slices: shares {list(shares)} must rise between 0 and 1")
-    order = np.argsort(-np.asarray(train_events, np.int64), kind="stable")
-    falling = np.asarray(train_events, np.float64)[order]
-    before = np.cumsum(falling) - falling
-    groups = np.empty(len(order), np.int64)
-    groups[order] = np.searchsorted(np.asarray(shares) * falling.sum(), before, side="right")
-    return groups
 
 
 SHELVES = (
@@ -110,19 +75,3 @@ def only_items(relevant: Ragged, kept: Bools) -> Ragged:
     return Ragged.from_lengths(
         relevant.values[mask], np.bincount(relevant.row_ids()[mask], minlength=len(relevant)).astype(np.int64)
     )
-
-
-def sliced_means(per_user: NDArray[np.float64], groups: Ids, names: Sequence[str]) -> Mapping[str, tuple[float, int]]:
-    """Mean and number of users of every group; users without a value are left out, a group of none is NaN.
-
-    >>> sliced_means(np.array([1.0, 0.0, np.nan]), np.array([0, 0, 1]), ["new", "old"])
-    {'new': (0.5, 2), 'old': (nan, 0)}
-    """
-    if len(per_user) != len(groups) or int(groups.max(initial=0)) >= len(names):
-        raise BadInput(f"slices: {len(per_user)} values, {len(groups)} groups, {len(names)} names do not fit")
-    defined = ~np.isnan(per_user)
-    found = {}
-    for number, name in enumerate(names):
-        members = per_user[defined & (groups == number)]
-        found[name] = (float(members.mean()) if len(members) else float("nan"), len(members))
-    return found

@@ -1,26 +1,11 @@
-"""What a metric is called where people read it: the one place that gives every figure its variant.
+"""What metrics are called where people read them, at a cut-off or at any, and what they mean.
 
-Keys such as "map@10" name per-user values in code; labels such as "map@10[min]" name them in tables and figures.
+Keys such as "map@10" name figures in code; labels such as "map@10[min]" name them in tables and figures.
 """
 
 from collections.abc import Mapping
 
-from twotower.errors import BadInput
-
-VARIANTS: Mapping[str, tuple[str, str]] = {
-    "map": ("map@{k}[min]", "mean average precision, divisor min(k, relevant items)"),
-    "map_rel": ("map@{k}[rel]", "mean average precision, divisor relevant items, as trec_eval"),
-    "precision": ("precision@{k}", "mean of hits / k (some papers call this MAP@k)"),
-    "recall": ("recall@{k}", "mean of hits / relevant items"),
-    "ndcg": ("ndcg@{k}", "binary gains, discount log2(rank + 1), ideal of min(k, relevant items) hits"),
-    "ndcg_linear": ("ndcg@{k}[linear]", "graded gains, gain = grade, discount log2(rank + 1)"),
-    "ndcg_exp": ("ndcg@{k}[exp]", "graded gains, gain = 2^grade - 1, discount log2(rank + 1)"),
-    "mrr": ("mrr@{k}", "mean of 1 / rank of the first hit within k, else 0"),
-    "hit_rate": ("hit_rate@{k}", "share of users with a hit within k"),
-    "f1": ("f1@{k}", "mean of 2 hits / (k + relevant items)"),
-}
-"""Metric to its label ("{k}" stands for the cut-off) and its definition."""
-
+from twotower.metrics.metric import facts_of, name_and_cut_off, sentence
 
 CATALOGUE: Mapping[str, tuple[str, str]] = {
     "coverage": ("coverage", "share of items shown to anybody"),
@@ -33,29 +18,22 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
 
 
 def metric_label(metric: str) -> str:
-    """The label of "map@10", or of "map" at any cut-off.
+    """The label of "map@10", of "map" at any cut-off, or of "rmse".
 
     Raises:
-        BadInput: a metric without a label.
+        BadConfig: there is no such metric.
 
-    >>> metric_label("map@10"), metric_label("map"), metric_label("recall@5")
-    ('map@10[min]', 'map@k[min]', 'recall@5')
+    >>> metric_label("map@10"), metric_label("map"), metric_label("recall@5"), metric_label("rmse")
+    ('map@10[min]', 'map@k[min]', 'recall@5', 'RMSE')
     """
-    name, _, k = metric.partition("@")
-    return _variant(name)[0].format(k=k or "k")
+    name, k = name_and_cut_off(metric)
+    return facts_of(name).label.format(k=k or "k")
 
 
 def metric_meaning(metric: str) -> str:
-    """The definition of "map@10" or "map" as a sentence.
+    """The definition of "map@10", "map" or "rmse" as a sentence.
 
     >>> metric_meaning("recall@5")
     'Mean of hits / relevant items.'
     """
-    text = _variant(metric.partition("@")[0])[1]
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _variant(name: str) -> tuple[str, str]:
-    if name not in VARIANTS:
-        raise BadInput(f"metric {name!r} has no label; there are {', '.join(VARIANTS)}")
-    return VARIANTS[name]
+    return sentence(facts_of(name_and_cut_off(metric)[0]).meaning)

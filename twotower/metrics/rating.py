@@ -4,13 +4,11 @@ All take the truth first and the prediction second, one entry per pair, and refu
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from twotower.errors import BadInput
-from twotower.types import Array, Ids
+from twotower.types import Array, Float64s, Ids
 
-Float64s = NDArray[np.float64]
 _SMALLEST = float(np.finfo(np.float64).eps)
 
 

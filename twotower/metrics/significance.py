@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twotower.errors import BadConfig, BadInput
+from twotower.types import Float64s
 
-Float64s = NDArray[np.float64]
 _CELLS = 4_000_000
 """Resampling weights held at once: 32 MB."""
 

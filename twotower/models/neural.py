@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from twotower.data.split import Split
 from twotower.errors import BadConfig, NotFitted
+from twotower.metrics.metric import Metric
 from twotower.models.base import Model
 from twotower.models.options import count, not_negative, one_of, or_none, positive, require
 from twotower.models.pairs import PairModel
 from twotower.nn.device import keep_freed_memory, pick_device, set_threads
 from twotower.nn.distributed import Workers
 from twotower.training.context import QUIET, FitContext
-from twotower.training.early_stopping import VALUE_METRICS, Watch, cut_off, watch_lists, watch_values
+from twotower.training.early_stopping import Watch, watch_lists, watch_values
 from twotower.training.loop import Trainer
 from twotower.training.progress import Progress
 from twotower.training.task import Task
@@ -69,7 +70,7 @@ class NeuralModel(Model):
             self, epochs=count, batch_size=count, lr=positive, l2=not_negative, patience=or_none(count),
             clip=or_none(positive), schedule=one_of(*get_args(Schedule)),
         )  # fmt: skip
-        if cut_off(self.metric) is None and not isinstance(self, PairModel):
+        if not Metric.parse(self.metric).of_lists and not isinstance(self, PairModel):
             raise BadConfig(f"{type(self).__name__}: metric={self.metric!r} is of values; it makes lists: use map@10")
         self.progress: list[Progress] = []
         self.best_epochs = self.epochs
@@ -137,7 +138,7 @@ class NeuralModel(Model):
         self.facts, self._module = facts, self.build(facts).to(pick_device(device))
 
     def _watch(self, split: Split) -> Watch:
-        if self.metric in VALUE_METRICS and isinstance(self, PairModel):
+        if not Metric.parse(self.metric).of_lists and isinstance(self, PairModel):
             return watch_values(self, split, self.metric)
         return watch_lists(self, split, self.metric, self.seed)
 

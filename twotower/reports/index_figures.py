@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from twotower.ann.measuring.pareto import NEAR, IndexSearch, Setting, frontier, lost_recall, milliseconds
+from twotower.ann.measuring.pareto import NEAR, IndexSearch, Setting, lost_recall, milliseconds, pareto_front
 from twotower.reports.figures import PRINT, legend, series
 from twotower.reports.front import HALO, Point, cost_ticks, draw_front, draw_labels, draw_ring
 
@@ -25,7 +25,7 @@ _LIMIT: dict[str, Any] = {"color": PRINT.series[4], "linewidth": 1, "linestyle":
 def draw_time(search: IndexSearch, path: Path) -> None:
     """Draws recall over the time of one query (log scale), with the settings that no other one beats, as a PNG."""
     figure, axes = _prepared(search, milliseconds, _time_label(search))
-    best = frontier(search.settings, (milliseconds, lost_recall))
+    best = pareto_front(search.settings, (milliseconds, lost_recall))
     draw_front({"settings that no other one beats": _points(best, milliseconds)}, axes, PRINT)
     near = [s for s in best if s.least >= NEAR * search.goal.recall and s is not search.chosen]
     near.sort(key=lambda s: abs(s.least - search.goal.recall))  # those of most interest get room first
@@ -38,7 +38,7 @@ def draw_backends(search: IndexSearch, path: Path) -> None:
     """Draws recall over the time of one query (log scale), with one line for each backend, as a PNG."""
     figure, axes = _prepared(search, milliseconds, _time_label(search))
     own = {backend: [s for s in search.settings if s.backend == backend] for backend in search.backends}
-    best = {backend: frontier(settings, (milliseconds, lost_recall)) for backend, settings in own.items()}
+    best = {backend: pareto_front(settings, (milliseconds, lost_recall)) for backend, settings in own.items()}
     draw_front({backend: _points(settings, milliseconds) for backend, settings in best.items()}, axes, PRINT)
     _ring(search, milliseconds, "chosen", axes)
     _finish(figure, axes, search, [], path)

@@ -20,7 +20,7 @@ def draw_metric(report: Report, metric: str, path: Path) -> None:
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for at, model in enumerate(report.ranking()):
+    for at, model in enumerate(report.measured(metric)):
         rows = [report.row(model.name, f"{metric}@{k}") for k in report.ks]
         means = np.array([row.mean for row in rows])
         ends = np.array([[row.mean - row.low for row in rows], [row.high - row.mean for row in rows]])

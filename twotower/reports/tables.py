@@ -7,6 +7,7 @@ from twotower.data.split import FULL_CATALOGUE
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import ModelFacts, Row
 from twotower.metrics.labels import metric_label
+from twotower.metrics.metric import VALUE_METRICS, Metric
 from twotower.reports import wording
 from twotower.text import aligned, gib_text
 
@@ -59,10 +60,21 @@ def test_note(report: Report) -> str:
 
 
 def headline_metrics(report: Report) -> list[str]:
-    """Metrics that stand beside the primary one, at its cut-off."""
-    k = report.primary.partition("@")[2]
-    metrics = [f"{name}@{k}" for name in _HEADLINE_METRICS if name in report.metrics]
-    return [metric for metric in metrics if metric != report.primary]
+    """Metrics that stand beside the primary one: of lists at its cut-off, of predicted values those that all have."""
+    primary = Metric.parse(report.primary)
+    beside = [f"{name}@{primary.k}" for name in _HEADLINE_METRICS] if primary.of_lists else list(VALUE_METRICS)
+    everywhere = [name for name in report.metrics if len(report.measured(name)) == len(report.models)]
+    return [key for key in beside if key != report.primary and Metric.parse(key).name in everywhere]
+
+
+def cut_offs(report: Report, metric: str) -> list[int | None]:
+    """The cut-offs of a metric; None alone where it has none."""
+    return [Metric.parse(key).k for key in report.keys(metric)]
+
+
+def cut_off_heads(report: Report, metric: str) -> list[str]:
+    """Heads of a table of one metric: its cut-offs, or its label where it has none."""
+    return [metric_label(metric) if k is None else f"k={k}" for k in cut_offs(report, metric)]
 
 
 def interval_text(row: Row) -> str:

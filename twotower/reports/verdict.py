@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from twotower.evaluation.families import HEADLINES, OURS
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Gain, Row
+from twotower.metrics.metric import Metric
 
 MAX_PEERS = 4
 """Others in the first figure, and as many runs beside ours; the tables hold all."""
@@ -55,7 +56,7 @@ def verdict_of(report: Report) -> Verdict:
 def gains_of(report: Report, verdict: Verdict) -> list[tuple[str, list[Gain]]]:
     """Relative gains of ours over each of the others, at every cut-off; nothing where the report has none."""
     gains = {(gain.against, gain.metric): gain for gain in report.gains if gain.model == verdict.ours}
-    metrics = [f"{report.primary.partition('@')[0]}@{k}" for k in report.ks]
+    metrics = [str(metric) for metric in Metric.parse(report.primary).over(report.ks)]
     return [
         (peer, [gains[peer, metric] for metric in metrics])
         for peer in verdict.peers

@@ -6,6 +6,7 @@ from twotower.evaluation.report import Report
 from twotower.evaluation.results import Gain, IndexCost, ModelFacts, PeerCheck, Row, SliceRow, StageGain
 from twotower.evaluation.slices import SLICES
 from twotower.metrics.labels import CATALOGUE, metric_label
+from twotower.metrics.metric import Metric, name_and_cut_off
 
 BETTER, WORSE, ALIKE = "▲", "▼", "≈"
 MARKS = f"{BETTER} better, {WORSE} worse, {ALIKE} not told apart"
@@ -17,7 +18,8 @@ def mark(report: Report, row: Row | SliceRow) -> str:
         return ""
     if row.p_holm >= 1 - report.level:
         return ALIKE
-    return BETTER if row.difference > 0 else WORSE
+    sign = Metric.parse(row.metric if isinstance(row, SliceRow) else row.key).sign
+    return BETTER if sign * row.difference > 0 else WORSE
 
 
 def index_cost_line(report: Report, cost: IndexCost) -> str:
@@ -84,21 +86,20 @@ def has_seeds(report: Report) -> bool:
 
 def catalogue_metrics(report: Report) -> list[str]:
     """Catalogue metrics that were measured, in the order of their names."""
-    k = report.primary.partition("@")[2]
+    k = Metric.parse(report.primary).k or max(report.ks, default=0)
     return [f"{name}@{k}" for name in CATALOGUE if any(f"{name}@{k}" in model.catalogue for model in report.models)]
 
 
 def catalogue_heads(report: Report) -> list[str]:
     """Heads of the catalogue's columns."""
-    return [CATALOGUE[metric.partition("@")[0]][0] for metric in catalogue_metrics(report)]
+    return [CATALOGUE[name_and_cut_off(metric)[0]][0] for metric in catalogue_metrics(report)]
 
 
 def catalogue_meaning(report: Report) -> str:
     """What these columns mean."""
-    columns = (CATALOGUE[metric.partition("@")[0]] for metric in catalogue_metrics(report))
-    return f"At the cut-off of {metric_label(report.primary)}. " + " ".join(
-        f"{head[0].upper()}{head[1:]}: {meaning}." for head, meaning in columns
-    )
+    columns = (CATALOGUE[name_and_cut_off(metric)[0]] for metric in catalogue_metrics(report))
+    k = Metric.parse(report.primary).k or max(report.ks, default=0)
+    return f"Of lists of {k}. " + " ".join(f"{head[0].upper()}{head[1:]}: {meaning}." for head, meaning in columns)
 
 
 def slice_tables(report: Report) -> list[tuple[str, str, list[str], list[tuple[str, list[SliceRow]]]]]:

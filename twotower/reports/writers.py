@@ -27,8 +27,9 @@ def write_report(report: Report, directory: Path, insights: Insights | None = No
     Returns:
         The files, in the order in which they were written.
     """
+    drawn = {metric: name for metric, name in FIGURES.items() if metric in report.metrics}
     makers: dict[str, Callable[[Path], object]] = {
-        name: partial(draw_metric, report, metric) for metric, name in FIGURES.items()
+        name: partial(draw_metric, report, metric) for metric, name in drawn.items()
     }
     makers |= {
         f"figures/{figure.file}.png": partial(png, figure.draw, figure.size)
@@ -37,7 +38,7 @@ def write_report(report: Report, directory: Path, insights: Insights | None = No
     }
     if insights is not None:
         makers["figures/insights.json"] = _text(insights.to_json())
-    shown = "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in FIGURES.items())
+    shown = "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in drawn.items())
     makers["report.md"] = _text(markdown(report, insights) + shown)
     makers["report.html"] = _text(page(report, insights))
     makers["report.json"] = _text(report.to_json())

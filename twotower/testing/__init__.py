@@ -13,5 +13,14 @@ Nothing here imports pytest; the suites are plain classes with `test_…` method
 
 from twotower.testing.data import asked, queries_of, two_tastes
 from twotower.testing.models import ModelTests, ScoringModelTests, VectorModelTests
+from twotower.testing.pairs import PairModelTests
 
-__all__ = ["ModelTests", "ScoringModelTests", "VectorModelTests", "asked", "queries_of", "two_tastes"]
+__all__ = [
+    "ModelTests",
+    "PairModelTests",
+    "ScoringModelTests",
+    "VectorModelTests",
+    "asked",
+    "queries_of",
+    "two_tastes",
+]

@@ -8,9 +8,10 @@ import numpy as np
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
 from twotower.errors import BadConfig, BadInput
-from twotower.metrics.ranking import METRICS, ranking_metrics
+from twotower.metrics.metric import VALUE_METRICS, Metric
+from twotower.metrics.ranking import ranking_metrics
 from twotower.metrics.rating import auc_per_user, log_loss, mae, refuse_other_than_0_and_1, rmse
-from twotower.protocols import RatingModel, Recommender
+from twotower.protocols import PairPredictor, Recommender
 from twotower.types import Array, Ids, Queries, Ragged
 
 WATCHED_USERS, WATCHED_PAIRS = 5_000, 4_000_000_000
@@ -22,16 +23,13 @@ def _aucs(truth: Array, predicted: Array, users: Ids) -> Array:
     return auc_per_user(truth, predicted, np.unique(users, return_inverse=True)[1])
 
 
-VALUE_METRICS: Mapping[str, Callable[[Array, Array, Ids], float]] = {
+_FIGURES: Mapping[str, Callable[[Array, Array, Ids], float]] = {
     "rmse": lambda truth, predicted, users: rmse(truth, predicted),
     "mae": lambda truth, predicted, users: mae(truth, predicted),
     "log_loss": lambda truth, predicted, users: log_loss(truth, predicted),
     "auc": lambda truth, predicted, users: float(np.nanmean(_aucs(truth, predicted, users))),
 }
 """Metric of predicted values, of truth, prediction and user of pairs [P]; AUC is the mean over users, as in reports."""
-LOWER_IS_BETTER = frozenset({"rmse", "mae", "log_loss"})
-OF_OUTCOMES = frozenset({"log_loss", "auc"})
-"""Metrics for which values must be 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,74 +37,61 @@ class Watch:
     """The figure by which a training chooses its best epoch.
 
     Attributes:
-        metric: its name, such as "map@10" or "rmse", which says whether higher or lower is better.
+        metric: which, such as map@10 or rmse; it says whether higher or lower is better.
         examine: works it out for the weights as they are.
     """
 
-    metric: str
+    metric: Metric
     examine: Callable[[], float]
 
     def better(self, figure: float, best: float | None) -> bool:
         """Whether a figure is better than the best one before it; the first always is.
 
-        >>> Watch("rmse", float).better(0.91, 0.92), Watch("map@10", float).better(0.1, 0.1)
+        >>> Watch(Metric("rmse"), float).better(0.91, 0.92), Watch(Metric("map", 10), float).better(0.1, 0.1)
         (True, False)
         """
         if best is None:
             return True
-        return figure < best if self.metric in LOWER_IS_BETTER else figure > best
-
-
-def cut_off(metric: str) -> int | None:
-    """The k of a metric of lists such as "map@10"; None for a metric of values.
-
-    Raises:
-        BadConfig: there is no such metric.
-    """
-    if metric in VALUE_METRICS:
-        return None
-    name, _, k = metric.partition("@")
-    if name not in METRICS or not k.isdecimal() or int(k) < 1:
-        lists = ", ".join(f"{name}@10" for name in METRICS)
-        raise BadConfig(f"metric={metric!r} is unknown; watch {lists} (or another cut-off), {', '.join(VALUE_METRICS)}")
-    return int(k)
+        return self.metric.sign * figure > self.metric.sign * best
 
 
 def watch_lists(model: Recommender, split: Split, metric: str, seed: int) -> Watch:
     """Watches the lists that a model makes for a seeded sample of the validation users.
 
     Raises:
-        BadConfig: there is no such metric, or it is one of values.
+        BadConfig: there is no such metric, or it is not one of lists.
     """
-    name, k = metric.partition("@")[0], cut_off(metric)
-    if k is None:
+    wanted = Metric.parse(metric)
+    if wanted.k is None:
         raise BadConfig(f"metric={metric!r} is one of values, but {type(model).__name__} makes lists; use e.g. map@10")
-    queries, relevant = watched_users(split, seed)
+    k, (queries, relevant) = wanted.k, watched_users(split, seed)
 
     def examine() -> float:
-        per_user = ranking_metrics(model.recommend(queries, k), relevant, [k], [name])
-        return float(np.nanmean(per_user[f"{name}@{k}"]))
+        per_user = ranking_metrics(model.recommend(queries, k), relevant, [k], [wanted.name])
+        return float(np.nanmean(per_user[str(wanted)]))
 
-    return Watch(metric, examine)
+    return Watch(wanted, examine)
 
 
-def watch_values(model: RatingModel, split: Split, metric: str) -> Watch:
+def watch_values(model: PairPredictor, split: Split, metric: str) -> Watch:
     """Watches the values that a model predicts for the validation pairs, each at its moment.
 
     Raises:
         BadConfig: there is no such metric, or it is one of lists.
         BadInput: a value is neither 0 nor 1, and the metric is of such.
     """
-    if cut_off(metric) is not None:
+    wanted = Metric.parse(metric)
+    if wanted.of_lists:
         raise BadConfig(f"metric={metric!r} is one of lists; of values there are {', '.join(VALUE_METRICS)}")
     target: Interactions = split.validation.target
     truth = target.value.astype(np.float64)
     users, items = target.user.astype(np.int64), target.item.astype(np.int64)
-    if metric in OF_OUTCOMES:
+    if wanted.needs == "outcomes":
         refuse_other_than_0_and_1(truth)
-    if metric == "auc" and np.isnan(_aucs(truth, truth, users)).all():
+    if wanted.name == "auc" and np.isnan(_aucs(truth, truth, users)).all():
         raise BadInput("metric='auc': no validation user has both a 0 and a 1; watch log_loss")
-    return Watch(metric, lambda: VALUE_METRICS[metric](truth, model.predict(users, items, target.time), users))
+    figure = _FIGURES[wanted.name]
+    return Watch(wanted, lambda: figure(truth, model.predict(users, items, target.time), users))
 
 
 def watched_users(split: Split, seed: int) -> tuple[Queries, Ragged]:

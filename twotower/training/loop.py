@@ -83,7 +83,7 @@ class _Run:
         self.whole = [p for p in self.parameters if not isinstance(p, RowShard)]
         self.shards = shards_of(task.module)
         self.owner = owners(self.shards, task.optimizers)
-        self.at = Progress(metric=watch.metric if watch else None)
+        self.at = Progress(metric=str(watch.metric) if watch else None)
         self.best_weights: dict[str, Tensor] = {}
         self.kept: Mapping[str, Tensor] = {}
         self.rates = [[group["lr"] for group in o.param_groups] for o in task.optimizers]

@@ -81,10 +81,10 @@ def read_tuned(
         )
         known = {name: facts[name] for name in ("model", "metric", "split", "dataset", "fixed")}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        told = one_line(f"{type(error).__name__}: {error}")
-        raise BadConfig(f"{file} cannot be read ({told}); tune again") from error
-    wanted = {"model": model, "metric": metric, "split": split.name, "dataset": split.dataset.fingerprint()}
-    for name, value in {**wanted, **({} if fixed is None else {"fixed": dict(fixed)})}.items():
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise BadConfig(f"{file} cannot be read ({reason}); tune again") from error
+    expected = {"model": model, "metric": metric, "split": split.name, "dataset": split.dataset.fingerprint()}
+    for name, value in {**expected, **({} if fixed is None else {"fixed": dict(fixed)})}.items():
         if known[name] != value:
             raise BadConfig(f"{file} was found for {name} {known[name]!s:.60}, here it is {value!s:.60}; tune again")
     return found

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from twotower.errors import BadConfig
 from twotower.evaluation.search_result import Options, Trial
+from twotower.metrics.metric import Better
 from twotower.storage.atomic import only_one
 from twotower.tuning.search_space import Search, grid_size, parse
 
@@ -56,7 +57,8 @@ class Attempt:
         self.trial.report(figure, len(self.figures))  # Optuna counts epochs from 0
         self.figures.append(figure)
         if self.trial.should_prune():
-            raise Pruned(f"pruned after {len(self.figures)} epochs at {figure:.4f}, below the median of other trials")
+            epochs = f"{len(self.figures)} epochs at {figure:.4f}"
+            raise Pruned(f"pruned after {epochs}, worse than the median of other trials")
 
 
 class Study:
@@ -69,6 +71,7 @@ class Study:
 
     Args:
         search: what may be tried.
+        better: which way scores, and the figures of epochs, are better.
         max_trials: budget.
         seed: of proposals.
         storage: Optuna's.
@@ -84,6 +87,7 @@ class Study:
         self,
         search: Search,
         *,
+        better: Better = "higher",
         max_trials: int,
         seed: int = 0,
         storage: BaseStorage | None = None,
@@ -98,7 +102,7 @@ class Study:
         self._study = optuna.create_study(
             storage=storage or InMemoryStorage(),
             study_name="tuning",
-            direction="maximize",
+            direction="maximize" if better == "higher" else "minimize",
             load_if_exists=True,
             pruner=MedianPruner(N_UNPRUNED, N_EPOCHS_UNPRUNED) if prune else NopPruner(),
         )
@@ -107,8 +111,8 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """What is done, in order."""
-        told = (trial.user_attrs.get(_OUTCOME) for trial in self._study.trials if trial.state.is_finished())
-        return [Trial.of(json.loads(facts)) for facts in told if facts]
+        outcomes = (trial.user_attrs.get(_OUTCOME) for trial in self._study.trials if trial.state.is_finished())
+        return [Trial.of(json.loads(outcome)) for outcome in outcomes if outcome]
 
     def ask(self) -> Attempt | None:
         """The next options; None when the budget is spent or everything was tried."""

@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 from twotower.data.split import Split
 from twotower.errors import BadConfig, LeakError, TrainingDiverged
-from twotower.evaluation.examine import BLOCK, examine, parse_metric
+from twotower.evaluation.examine import BLOCK, examine
+from twotower.evaluation.measurable import refuse_unmeasurable
 from twotower.evaluation.search_result import Options, Say, SearchResult, Trial
-from twotower.protocols import Recommender
+from twotower.metrics.metric import Metric
+from twotower.protocols import PairPredictor, Recommender
 from twotower.text import one_line
 from twotower.training.context import QUIET, FitContext
 from twotower.tuning.blind_split import BlindSplit, blind_final, blind_watched
@@ -18,14 +20,26 @@ from twotower.tuning.search_space import Search, at_border, grid_size, parse
 from twotower.tuning.study import Attempt, Pruned, Study, journal
 
 
-class Fittable(Recommender, Protocol):
-    """A recommender that learns from a split, e.g. every `Model`."""
+class Fits(Protocol):
+    """What learns from a split, e.g. every `Model`."""
 
     def fit(self, split: Split, context: FitContext = QUIET) -> Any:
-        """Learns from `split.train`; may watch `split.validation`, and tell `context.on_epoch` what it sees."""
+        """Learns from `split.train`; may watch `split.validation`, and tell `context.on_epoch` what it sees.
+
+        The figure of an epoch has the direction of the metric that is tuned by: falling where lower is better.
+        """
         ...
 
 
+class FittableRecommender(Recommender, Fits, Protocol):
+    """A recommender that learns."""
+
+
+class FittablePredictor(PairPredictor, Fits, Protocol):
+    """What learns to predict values."""
+
+
+Fittable = FittableRecommender | FittablePredictor
 Build = Callable[..., Fittable]
 """Makes an unfitted model of plain options, e.g. the class itself or a `functools.partial` of it."""
 
@@ -54,7 +68,7 @@ def tune(
         build: makes an unfitted model of the options tried.
         search: values or a range by option; empty: one trial with the defaults.
         split: train and validation are used.
-        metric: what to maximise.
+        metric: what to make best, e.g. "map@10" or "rmse", which is made small.
         max_trials: the same budget for every model.
         minutes: nothing new is begun when the trials took so long, but one trial there is; None: no limit.
         seed: of what is tried.
@@ -66,12 +80,14 @@ def tune(
         identity: what else the trials depend on; a study file that differs in it is refused.
 
     Raises:
-        BadConfig: an option without values, a budget below 1, or a study file of something else.
+        BadConfig: an unknown metric, an option without values, a budget below 1, or a study file of something else.
+        BadInput: the targets of validation do not allow the metric.
         BundleError: another process writes the study file.
         TrainingDiverged: no trial gave a score.
         LeakError: a model asked for the test.
     """
-    _, k = parse_metric(metric)
+    better = Metric.parse(metric).better
+    refuse_unmeasurable(Metric.parse(metric), split.validation)
     parse(search)
     if max_trials < 1 or (minutes is not None and minutes <= 0):
         raise BadConfig(f"tune: max_trials={max_trials} must be at least 1, minutes={minutes} above 0")
@@ -81,14 +97,15 @@ def tune(
         known["dataset"] = split.dataset.fingerprint()
     with journal(study_file) as storage:
         study = Study(
-            search, max_trials=max_trials, seed=seed, storage=storage, identity=known, start=start, prune=prune
-        )
+            search, better=better, max_trials=max_trials, seed=seed, storage=storage, identity=known, start=start,
+            prune=prune,
+        )  # fmt: skip
         limit = math.inf if minutes is None else 60 * minutes
         while not (done := study.trials()) or sum(trial.seconds for trial in done) < limit:
             attempt = study.ask()
             if attempt is None:
                 break
-            trial = _try(build, attempt, blind, metric, k, block)
+            trial = _try(build, attempt, blind, metric, block)
             study.tell(attempt, trial)
             if say:
                 say(_told(trial, f"{len(done) + 1}/{_planned(search, max_trials)}", metric))
@@ -104,7 +121,8 @@ def tuned(trials: list[Trial], search: Search, metric: str) -> SearchResult:
     scored = [trial for trial in trials if trial.error is None]
     if not scored:
         raise TrainingDiverged(f"tune: all {len(trials)} trials failed, the last: {trials[-1].error}")
-    best = max(scored, key=lambda trial: trial.score)
+    sign = Metric.parse(metric).sign
+    best = max(scored, key=lambda trial: sign * trial.score)
     options = {**best.options, **best.found}
     return SearchResult(options, best.score, metric, tuple(trials), grid_size(search), at_border(search, best.options))
 
@@ -119,13 +137,13 @@ def fit_final(build: Build, options: Options, split: Split) -> Fittable:
     return model
 
 
-def _try(build: Build, attempt: Attempt, split: Split, metric: str, k: int, block: int) -> Trial:
+def _try(build: Build, attempt: Attempt, split: Split, metric: str, block: int) -> Trial:
     """One fit and its score; whatever goes wrong is the trial's, except reaching for the test."""
     started = time.perf_counter()
     try:
         model = build(**attempt.options)
         model.fit(split, FitContext(on_epoch=attempt.report))
-        score = examine(model, split.validation, ks=(k,), block=block).mean(metric)
+        score = examine(model, split.validation, metrics=(metric,), block=block).mean(metric)
     except LeakError:
         raise
     except Pruned as pruned:

@@ -280,12 +280,10 @@ def test_a_saved_index_weighs_what_its_docstring_says_and_is_mapped(vectors, que
     np.testing.assert_array_equal(loaded.search(queries, 9).scores, index.search(queries, 9).scores)
 
 
-def test_without_vectors_nothing_can_be_refined_or_rebuilt(vectors):
+def test_without_vectors_nothing_can_be_refined(vectors):
     index = LOPQIndex(cells=3, refine=0).build(vectors)
     with pytest.raises(BadConfig, match="built with refine=0"):
         index.with_options(refine=10)
-    with pytest.raises(BadConfig, match="keeps no exact vectors"):
-        index.rebuilt()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The frontier, the choice and the search over settings: points worked out by hand, and indexes that behave as told."""
+"""The Pareto front, the choice and the search over settings: points by hand, indexes that behave as told."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from twotower.ann.base import IndexBase
 from twotower.ann.exact import ExactIndex
 from twotower.ann.kmeans import KMeansIndex
 from twotower.ann.measuring.exploration import Bench, Exploration, Grid, label_of
-from twotower.ann.measuring.pareto import Goal, IndexSearch, Setting, dominates, frontier, lost_recall, milliseconds
+from twotower.ann.measuring.pareto import Goal, IndexSearch, Setting, dominates, lost_recall, milliseconds, pareto_front
 from twotower.ann.measuring.recall import GroundTruth
 from twotower.ann.measuring.timing import Footprint, Latency
 from twotower.errors import BadConfig
@@ -24,24 +24,24 @@ SLOPPY, GOOD, SLOW, BEST = setting("a", 0.90, 1), setting("b", 0.99, 3), setting
 AXES = (lost_recall, milliseconds)
 
 
-def test_a_setting_that_another_beats_in_all_respects_is_not_on_the_frontier():
-    assert frontier([SLOPPY, GOOD, SLOW, BEST], AXES) == [BEST, GOOD, SLOPPY]  # (.95, 4 ms) loses to (.99, 3 ms)
+def test_a_setting_that_another_beats_in_all_respects_is_not_on_the_front():
+    assert pareto_front([SLOPPY, GOOD, SLOW, BEST], AXES) == [BEST, GOOD, SLOPPY]  # (.95, 4 ms) loses to (.99, 3 ms)
 
 
-def test_frontier_is_what_pairwise_comparison_leaves_of_random_points():
+def test_the_front_is_what_pairwise_comparison_leaves_of_random_points():
     rng = np.random.default_rng(0)
     points = [setting(str(i), r, m, o) for i, (r, m, o) in enumerate(rng.integers(1, 12, (200, 3)) / [12, 1, 1])]
     axes = (*AXES, Goal(0.5).weight)
     costs = np.array([[axis(p) for axis in axes] for p in points])
     beaten = [((costs <= c).all(axis=1) & (costs < c).any(axis=1)).any() for c in costs]
     left = {tuple(c) for c, b in zip(costs, beaten, strict=True) if not b}
-    assert [tuple(axis(p) for axis in axes) for p in frontier(points, axes)] == sorted(left)
+    assert [tuple(axis(p) for axis in axes) for p in pareto_front(points, axes)] == sorted(left)
 
 
 def test_equal_settings_do_not_beat_each_other_and_appear_once():
     twin = setting("twin", 0.99, 3)
     assert not dominates(GOOD, twin, AXES)
-    assert frontier([GOOD, twin], AXES) == [GOOD]
+    assert pareto_front([GOOD, twin], AXES) == [GOOD]
 
 
 def test_the_fastest_that_reaches_the_target_is_chosen():
@@ -114,7 +114,7 @@ def test_settings_far_below_the_target_are_not_told():
 
 VECTORS = np.random.default_rng(1).normal(size=(1000, 8)).astype(np.float32)
 QUERIES = np.random.default_rng(2).normal(size=(40, 8)).astype(np.float32)
-YARDSTICK = GroundTruth(VECTORS, QUERIES, [10], "inner_product")
+TRUTH = GroundTruth(VECTORS, QUERIES, [10], "inner_product")
 
 
 class Partial(IndexBase):
@@ -150,7 +150,7 @@ class Partial(IndexBase):
 
 def explored(*grids, target=0.9, **options):
     said = []
-    exploration = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0), Goal(target), **options)
+    exploration = Exploration(Bench(TRUTH, 10, calls=2, batch_seconds=0), Goal(target), **options)
     exploration.run(grids, tell=said.append)
     return exploration, said
 
@@ -174,7 +174,7 @@ def test_the_best_setting_comes_with_its_built_index():
     best, index = exploration.best
     assert best is exploration.goal.best(exploration.settings)
     assert index.options() == best.options
-    assert YARDSTICK.least(index) == best.least >= 0.9
+    assert TRUTH.least(index) == best.least >= 0.9
 
 
 def test_every_build_is_searched_with_every_search_option():
@@ -215,10 +215,10 @@ def test_more_effort_is_not_tried_where_something_faster_and_lighter_finds_every
         now[0] += 1e-6
         return now[0]
 
-    exploration = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
+    exploration = Exploration(Bench(TRUTH, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
     exploration.run([Grid("exact", ExactIndex), Grid("slow", Slow, {"size": [100]})])
     assert tried_by(exploration, "slow") == [1]
-    alone = Exploration(Bench(YARDSTICK, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
+    alone = Exploration(Bench(TRUTH, 10, calls=2, batch_seconds=0, clock=clock), Goal(0.9))
     alone.run([Grid("slow", Slow, {"size": [100]})])
     assert tried_by(alone, "slow")[:8] == [1, 2, 4, 8, 16, 32, 64, 100]
 

@@ -130,8 +130,8 @@ class LOPQIndex(IndexBase):
         self._scanner = words.scanner(self._codes, cells)
 
     def _find(self, queries: Floats, k: int) -> TopK:
-        found = self._by_codes(queries, min(self._count, max(k, self.refine)))
-        return self._exact_scores(queries, found, k) if self.refine else self._scored(queries, found)
+        candidates = self._by_codes(queries, min(self._count, max(k, self.refine)))
+        return self._exact_scores(queries, candidates, k) if self.refine else self._scored(queries, candidates)
 
     def _by_codes(self, queries: Floats, k: int) -> TopK:
         """The k best items of the nearest cells as their codes tell it. Shape [B, k]."""
@@ -149,16 +149,16 @@ class LOPQIndex(IndexBase):
         largest = int(self.partition.members.lengths.max())
         return best_of_cells(scan, self._scores_of_means(queries, probed), k, largest)
 
-    def _scored(self, queries: Floats, found: TopK) -> TopK:
+    def _scored(self, queries: Floats, candidates: TopK) -> TopK:
         """What codes tell of inner products, or negated squared distances, as scores of the metric."""
         if not self.distances:
-            return found
-        squares = np.maximum(-found.scores, 0)
+            return candidates
+        squares = np.maximum(-candidates.scores, 0)
         if self.metric == "euclidean":
             scores = -np.sqrt(squares)
         else:  # |q - x|² = 2 - 2 q·x for unit vectors
             scores = np.linalg.norm(queries, axis=1, keepdims=True) * (1 - squares / 2)
-        return TopK(found.items, np.where(found.items == NO_ITEM, -np.inf, scores).astype(np.float32))
+        return TopK(candidates.items, np.where(candidates.items == NO_ITEM, -np.inf, scores).astype(np.float32))
 
     @property
     def _compared(self) -> Metric:

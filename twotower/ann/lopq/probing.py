@@ -1,4 +1,4 @@
-"""`best_of_cells`: the best items over many cells, without fetching a whole list from each of them."""
+"""`best_of_cells`: the best items over the probed cells, without fetching a whole list from each of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,8 +41,8 @@ def best_of_cells(scan: Scan, common: Floats, k: int, largest: int) -> TopK:
         more = scan(np.flatnonzero(hiding), most)
         scores[hiding] = -np.inf
         items = np.concatenate([_rows(items), _rows(_scattered(more.items, hiding, NO_ITEM))], axis=1)
-        found = _scattered(more.scores + common[hiding][:, None], hiding, -np.inf)
-        scores = np.concatenate([_rows(scores), _rows(found)], axis=1)
+        further = _scattered(more.scores + common[hiding][:, None], hiding, -np.inf)
+        scores = np.concatenate([_rows(scores), _rows(further)], axis=1)
     return best_of(_rows(items), _rows(scores), k)
 
 

@@ -48,8 +48,8 @@ class Scanner:
 
     def best(self, questions: Floats, cells: Ids, k: int) -> TopK:
         """The k best items of each pair's cell, padded where it has fewer. Shapes [P, Q], [P] -> [P, k]."""
-        found, items = self._index.search_preassigned(questions, k, cells[:, None], None)
-        return TopK(items, np.where(items == NO_ITEM, -np.inf, -found if self._negated else found).astype(np.float32))
+        values, items = self._index.search_preassigned(questions, k, cells[:, None], None)
+        return TopK(items, np.where(items == NO_ITEM, -np.inf, -values if self._negated else values).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -70,8 +70,8 @@ class Bench:
         known = {**index.options(), "dim": index.dim}
         return Setting(
             backend=of.backend,
-            build=label_of(of.backend, of.told, known),
-            label=label_of(of.backend, {**of.told, **varied}, known),
+            build=label_of(of.backend, of.varied, known),
+            label=label_of(of.backend, {**of.varied, **varied}, known),
             target=backend_of(type(index)),
             options=index.options(),
             recall=recall,
@@ -87,7 +87,7 @@ class _Build:
     """One built index, the options that tell it from others, and what building it took."""
 
     backend: str
-    told: Mapping[str, Any]
+    varied: Mapping[str, Any]
     index: IndexBase
     seconds: float
     footprint: Footprint
@@ -134,7 +134,7 @@ class Exploration:
                 progress(1)
 
     def _tried(self, grid: Grid, options: Mapping[str, Any], tell: Tell) -> None:
-        label = label_of(grid.backend, _telling(options, grid.build))
+        label = label_of(grid.backend, _distinguishing(options, grid.build))
         if self._is_over():
             self.left_out.append(label)
             return
@@ -147,45 +147,49 @@ class Exploration:
         """Builds once and measures all options of searching."""
         built = self._built(grid, options, tell)
         for search in combinations(grid.search):
-            told = _telling(search, grid.search)
+            varied = _distinguishing(search, grid.search)
             if self._is_over():
-                self.left_out.append(label_of(grid.backend, {**built.told, **told}))
+                self.left_out.append(label_of(grid.backend, {**built.varied, **varied}))
                 continue
             tried = built.index.with_options(**search)
             alone = tried.effort is None or tried.effort in search
-            found = [(self.bench.measured(tried, built, told), tried)] if alone else self._efforts(tried, built, told)
-            for setting, index in found:
+            measured = (
+                [(self.bench.measured(tried, built, varied), tried)] if alone else self._efforts(tried, built, varied)
+            )
+            for setting, index in measured:
                 tell(f"{setting.label}: recall {setting.least:.4f}, {setting.p50_ms:.3f} ms")
                 self._remember(setting, index)
 
     def _built(self, grid: Grid, options: Mapping[str, Any], tell: Tell) -> _Build:
-        vectors, told = self.bench.ground_truth.vectors, _telling(options, grid.build)
-        tell(f"building {label_of(grid.backend, told)}")
+        vectors, varied = self.bench.ground_truth.vectors, _distinguishing(options, grid.build)
+        tell(f"building {label_of(grid.backend, varied)}")
         started = self._clock()
         index = grid.make(**options).build(vectors)
         seconds = self._clock() - started
-        return _Build(grid.backend, told, index, seconds, footprint(index, vectors))
+        return _Build(grid.backend, varied, index, seconds, footprint(index, vectors))
 
-    def _efforts(self, index: IndexBase, built: _Build, told: Mapping[str, Any]) -> Iterator[tuple[Setting, IndexBase]]:
+    def _efforts(
+        self, index: IndexBase, built: _Build, varied: Mapping[str, Any]
+    ) -> Iterator[tuple[Setting, IndexBase]]:
         """The index with doubled and doubled effort, and with the least effort that reaches the wanted recall."""
         last: tuple[int, float] | None = None
         for effort in _doubled(*index.effort_range()):
-            setting, tried = self._with_effort(index, built, told, effort)
+            setting, tried = self._with_effort(index, built, varied, effort)
             yield setting, tried
             if last and last[1] < self.goal.recall <= setting.least and not self._is_over():
                 least = least_effort(index, self.bench.ground_truth, self.goal.recall, last[0], effort)
                 if least != effort:
-                    yield self._with_effort(index, built, told, least)
+                    yield self._with_effort(index, built, varied, least)
             if self._is_over() or self._is_enough(setting, last[1] if last else None):
                 break
             last = effort, setting.least
 
     def _with_effort(
-        self, index: IndexBase, built: _Build, told: Mapping[str, Any], effort: int
+        self, index: IndexBase, built: _Build, varied: Mapping[str, Any], effort: int
     ) -> tuple[Setting, IndexBase]:
-        varied = {str(index.effort): effort}
-        tried = index.with_options(**varied)
-        return self.bench.measured(tried, built, {**told, **varied}), tried
+        chosen = {str(index.effort): effort}
+        tried = index.with_options(**chosen)
+        return self.bench.measured(tried, built, {**varied, **chosen}), tried
 
     def _is_enough(self, setting: Setting, before: float | None) -> bool:
         """Whether more effort has nothing left to find, finds no more than the step before, or cannot be worth it.
@@ -245,7 +249,7 @@ def label_of(backend: str, varied: Mapping[str, Any], known: Mapping[str, Any] |
     return " ".join(words)
 
 
-def _telling(options: Mapping[str, Any], tried: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def _distinguishing(options: Mapping[str, Any], tried: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """The options that tell a combination from others: those with several values to try, and texts."""
     return {name: value for name, value in options.items() if len(tried[name]) > 1 or isinstance(value, str)}
 

@@ -98,16 +98,16 @@ class Goal:
         """Says how near the settings come, for a goal that none of them meets."""
         light = max((s for s in settings if self.fits(s)), key=lambda s: s.least, default=None)
         thorough = min((s for s in settings if s.least >= self.recall), key=self.weight, default=None)
-        said = []
+        parts = []
         if light is not None:
             within = "" if self.bytes_per_vector is None else f" within {self.bytes_per_vector:g} bytes per vector"
-            said.append(f"the best{within} is {light.label} with {light.least:.4f}")
+            parts.append(f"the best{within} is {light.label} with {light.least:.4f}")
         elif settings:
             lightest = min(settings, key=self.weight)
-            said.append(f"the lightest is {lightest.label} with {self.weight(lightest):.1f} bytes per vector")
+            parts.append(f"the lightest is {lightest.label} with {self.weight(lightest):.1f} bytes per vector")
         if thorough is not None:
-            said.append(f"the lightest that reaches it is {thorough.label} with {self.weight(thorough):.1f} bytes")
-        return "; ".join(said) or "nothing could be measured"
+            parts.append(f"the lightest that reaches it is {thorough.label} with {self.weight(thorough):.1f} bytes")
+        return "; ".join(parts) or "nothing could be measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class IndexSearch:
         The most thorough comes first.
         """
         near = [s for s in self.settings if s.least >= NEAR * self.goal.recall]
-        return frontier(near, (lost_recall, milliseconds, self.goal.weight))
+        return pareto_front(near, (lost_recall, milliseconds, self.goal.weight))
 
 
 Axis = Callable[[Setting], float]
@@ -186,13 +186,13 @@ def dominates(a: Setting, b: Setting, axes: Sequence[Axis]) -> bool:
     return of_a != of_b and all(x <= y for x, y in zip(of_a, of_b, strict=True))
 
 
-def frontier(settings: Sequence[Setting], axes: Sequence[Axis]) -> list[Setting]:
+def pareto_front(settings: Sequence[Setting], axes: Sequence[Axis]) -> list[Setting]:
     """The settings that no other one dominates, best on the first axis first; of equal ones the first alone.
 
     Example, with a recall and a time each: (.90, 1 ms) and (.99, 3 ms) stay, (.95, 4 ms) is dominated by the second.
     """
-    kept: dict[tuple[float, ...], Setting] = {}
+    front: dict[tuple[float, ...], Setting] = {}
     for setting in settings:
         if not any(dominates(other, setting, axes) for other in settings):
-            kept.setdefault(tuple(axis(setting) for axis in axes), setting)
-    return [kept[costs] for costs in sorted(kept)]
+            front.setdefault(tuple(axis(setting) for axis in axes), setting)
+    return [front[costs] for costs in sorted(front)]

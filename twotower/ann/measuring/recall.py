@@ -73,9 +73,9 @@ def calibrated(index: IndexBase, ground_truth: GroundTruth, target: float) -> In
     return _with_effort(tried, effort)
 
 
-def is_spent(before: float, found: float) -> bool:
+def is_spent(before: float, after: float) -> bool:
     """Whether a doubled effort that finds so much has come to its end: more of it will hardly find more."""
-    return found > _NEAR and found - before < _GAIN
+    return after > _NEAR and after - before < _GAIN
 
 
 def _doubled(index: IndexBase, ground_truth: GroundTruth, target: float) -> tuple[int, int, bool]:
@@ -83,10 +83,10 @@ def _doubled(index: IndexBase, ground_truth: GroundTruth, target: float) -> tupl
     low, high = index.effort_range()
     effort, before = low, 0.0
     while True:
-        found = ground_truth.least(_with_effort(index, effort))
-        if found >= target or effort >= high or (before > 0 and is_spent(before, found)):
-            return low, effort, found >= target
-        low, effort, before = effort, min(high, 2 * effort), found
+        recall = ground_truth.least(_with_effort(index, effort))
+        if recall >= target or effort >= high or (before > 0 and is_spent(before, recall)):
+            return low, effort, recall >= target
+        low, effort, before = effort, min(high, 2 * effort), recall
 
 
 def least_effort(index: IndexBase, ground_truth: GroundTruth, target: float, low: int, reached: int) -> int:
@@ -114,11 +114,11 @@ def recall_of(found: TopK, truth: TopK, vectors: Floats, queries: Floats, metric
     """
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(queries), _BLOCK)]
     scores = np.concatenate([pair_scores(queries[b], vectors[np.maximum(found.items[b], 0)], metric) for b in blocks])
-    wanted = (truth.items != NO_ITEM).sum(axis=1)
+    n_true = (truth.items != NO_ITEM).sum(axis=1)
     worst = np.where(truth.items == NO_ITEM, np.inf, truth.scores).min(axis=1)
     enough = scores >= (worst - TIE * np.maximum(1, np.abs(worst)))[:, None]
     hits = (enough & _first_mention(found)).sum(axis=1)
-    return float((hits / wanted).mean())
+    return float((hits / n_true).mean())
 
 
 def _with_effort(index: IndexBase, effort: int) -> IndexBase:

@@ -15,10 +15,10 @@ from twotower.data.tables import (
     MISSING_TIME,
     Categories,
     Column,
+    ColumnValues,
     FeatureSchema,
     FeatureTable,
     MultiCategories,
-    Values,
 )
 from twotower.errors import BadInput
 from twotower.types import Array, Bools, Ids, Ragged
@@ -136,7 +136,7 @@ class FeatureRows:
     """
 
     ids: Array
-    columns: Mapping[Column, Values]
+    columns: Mapping[Column, ColumnValues]
 
     def align(self, ids: Array) -> FeatureTable:
         """The values in the order of `ids` (text); ids without a row get missing values."""
@@ -151,7 +151,7 @@ class FeatureRows:
         return FeatureRows(self.ids, {**self.columns, **added})
 
 
-def take_or_missing(values: Values, rows: Ids) -> Values:
+def take_or_missing(values: ColumnValues, rows: Ids) -> ColumnValues:
     """`values` at the given rows, missing where the row is -1."""
     if isinstance(values, Categories):
         return Categories(np.where(rows < 0, MISSING, _at(values.codes, rows)).astype(np.int32), values.values)

@@ -128,13 +128,13 @@ def _get(url: str, start: int = 0) -> HTTPResponse:
 
 def _check_digest(archive: Archive, part: Path) -> None:
     """Deletes a download whose digest is not the publisher's."""
-    wanted = archive.md5 or _published_md5(archive.url)
+    published = archive.md5 or _published_md5(archive.url)
     with part.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != wanted:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if digest != published:
         part.unlink()
         raise BadInput(
-            f"{archive.url}: the download has MD5 {found}, its publisher states {wanted}; it was deleted, run again"
+            f"{archive.url}: the download has MD5 {digest}, its publisher states {published}; it was deleted, run again"
         )
 
 

@@ -20,10 +20,10 @@ def check_file(path: Path, encoding: str | None) -> None:
                 raise BadInput(f"{path}: the file is UTF-16, not utf-8; save it as UTF-8 or set encoding: utf-16")
 
 
-def check_columns(path: Path, names: Iterable[str], wanted: Iterable[str]) -> None:
+def check_columns(path: Path, names: Iterable[str], needed: Iterable[str]) -> None:
     """Refuses a file that lacks a wanted column, naming those it has."""
     there = list(names)
-    for name in wanted:
+    for name in needed:
         if name not in there:
             raise BadInput(f"{path}: no column {name!r}; it has {', '.join(sorted(there))}; rename one or name another")
 

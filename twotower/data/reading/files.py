@@ -60,11 +60,11 @@ def read_rows(
     """
     check_file(path, form.encoding)
     suffix = Path(path.name.removesuffix(".gz")).suffix
-    wanted = tuple(dict.fromkeys((*texts, *others)))
+    columns = tuple(dict.fromkeys((*texts, *others)))
     if suffix == ".parquet":
-        return read_parquet(path, bad, wanted)
+        return read_parquet(path, bad, columns)
     if suffix in (".json", ".jsonl", ".ndjson"):
-        return read_json_lines(path, bad, wanted)
+        return read_json_lines(path, bad, columns)
     return read_delimited(path, bad, texts=texts, others=others, form=form)
 
 
@@ -87,7 +87,7 @@ def read_delimited(
     return _read_delimited_as_text(path, bad, form, tuple(dict.fromkeys((*texts, *others))))
 
 
-def _read_delimited_as_text(path: Path, bad: BadRows, form: Delimited, wanted: tuple[str, ...]) -> RawTable:
+def _read_delimited_as_text(path: Path, bad: BadRows, form: Delimited, columns: tuple[str, ...]) -> RawTable:
     """The slow way, for files that the fast way could not parse: all columns as text, odd rows collected."""
     odd: list[Any] = []
 
@@ -95,7 +95,7 @@ def _read_delimited_as_text(path: Path, bad: BadRows, form: Delimited, wanted: t
         odd.append(row)
         return "skip"
 
-    table = _parse_csv(path, form, {name: pa.string() for name in wanted}, wanted, collect)
+    table = _parse_csv(path, form, {name: pa.string() for name in columns}, columns, collect)
     shift = 0 if form.names else 1
     n_rows = table.num_rows + len(odd)
     numbers = np.asarray([row.number - shift for row in odd], np.int64)
@@ -106,7 +106,7 @@ def _read_delimited_as_text(path: Path, bad: BadRows, form: Delimited, wanted: t
 
 
 def _parse_csv(
-    path: Path, form: Delimited, types: dict[str, pa.DataType], wanted: Iterable[str], odd_rows: Any = None
+    path: Path, form: Delimited, types: dict[str, pa.DataType], columns: Iterable[str], odd_rows: Any = None
 ) -> pa.Table:
     return pacsv.read_csv(
         path,
@@ -121,7 +121,7 @@ def _parse_csv(
         ),
         convert_options=pacsv.ConvertOptions(
             column_types=types,
-            include_columns=list(dict.fromkeys(wanted)),
+            include_columns=list(dict.fromkeys(columns)),
             null_values=[""],
             strings_can_be_null=True,
         ),
@@ -137,18 +137,18 @@ def read_separated(path: Path, bad: BadRows, names: Sequence[str], separator: st
     reasons = [f"{len(split[i])} values where {len(names)} columns are expected" for i in odd]
     content = pa.table({"line": pa.array([separator.join(split[i]) for i in odd], pa.string())})
     bad.add(path, odd + 1, reasons, "correct the row", content, len(split))
-    kept = [values for values, fit in zip(split, fits, strict=True) if fit]
-    columns = {name: pa.array([v[i] or None for v in kept], pa.string()) for i, name in enumerate(names)}
+    rows = [values for values, fit in zip(split, fits, strict=True) if fit]
+    columns = {name: pa.array([v[i] or None for v in rows], pa.string()) for i, name in enumerate(names)}
     return RawTable(path, pa.table(columns), np.flatnonzero(fits) + 1, bad)
 
 
-def read_json_lines(path: Path, bad: BadRows, wanted: Sequence[str], types: pa.Schema | None = None) -> RawTable:
+def read_json_lines(path: Path, bad: BadRows, fields: Sequence[str], types: pa.Schema | None = None) -> RawTable:
     """Reads the wanted fields of a file of one JSON object a line.
 
     Args:
         path: the file.
         bad: collects lines that are not JSON objects.
-        wanted: fields to read; each must stand in at least one line.
+        fields: fields to read; each must stand in at least one line.
         types: known types of the wanted fields; then no other field is even parsed.
     """
     check_file(path, "utf-8")
@@ -158,14 +158,14 @@ def read_json_lines(path: Path, bad: BadRows, wanted: Sequence[str], types: pa.S
     try:
         table = pajson.read_json(path, pajson.ReadOptions(block_size=BLOCK), options)
     except pa.ArrowInvalid:
-        return _read_json_as_text(path, bad, wanted)
+        return _read_json_as_text(path, bad, fields)
     # a schema makes a column of nulls where the file has no such field
     filled = [n for n in table.column_names if types is None or table[n].null_count < table.num_rows]
-    check_columns(path, filled, wanted)
-    return RawTable(path, table.select(list(wanted)), np.arange(1, table.num_rows + 1), bad)
+    check_columns(path, filled, fields)
+    return RawTable(path, table.select(list(fields)), np.arange(1, table.num_rows + 1), bad)
 
 
-def _read_json_as_text(path: Path, bad: BadRows, wanted: Sequence[str]) -> RawTable:
+def _read_json_as_text(path: Path, bad: BadRows, fields: Sequence[str]) -> RawTable:
     """The slow way, for files that the fast way could not parse: line by line, mixed types as text."""
     parsed = [_parse_json(line) for line in text_lines(path, "utf-8") if line.strip()]
     broken = np.asarray([isinstance(p, str) for p in parsed], np.bool_)
@@ -174,8 +174,8 @@ def _read_json_as_text(path: Path, bad: BadRows, wanted: Sequence[str]) -> RawTa
     reasons = [f"{str(parsed[i])[:60]!r} is not a JSON object" for i in odd]
     bad.add(path, odd + 1, reasons, "write one JSON object a line", content, len(parsed))
     records = [p for p in parsed if isinstance(p, dict)]
-    check_columns(path, {name for record in records for name in record}, wanted)
-    columns = {name: _any_array([record.get(name) for record in records]) for name in wanted}
+    check_columns(path, {name for record in records for name in record}, fields)
+    columns = {name: _any_array([record.get(name) for record in records]) for name in fields}
     return RawTable(path, pa.table(columns), np.flatnonzero(~broken) + 1, bad)
 
 
@@ -194,15 +194,15 @@ def _any_array(values: list[Any]) -> pa.Array:
         return pa.array([None if v is None else v if isinstance(v, str) else json.dumps(v) for v in values])
 
 
-def read_parquet(path: Path, bad: BadRows, wanted: Sequence[str]) -> RawTable:
+def read_parquet(path: Path, bad: BadRows, columns: Sequence[str]) -> RawTable:
     """Reads the wanted columns of a Parquet file."""
     check_file(path, None)
     try:
         names = pq.read_schema(path).names
     except pa.ArrowInvalid as error:
         raise BadInput(f"{path}: not a Parquet file ({error}); export it again") from error
-    check_columns(path, names, wanted)
-    table = pq.read_table(path, columns=list(wanted))
+    check_columns(path, names, columns)
+    table = pq.read_table(path, columns=list(columns))
     return RawTable(path, table, np.arange(1, table.num_rows + 1), bad)
 
 

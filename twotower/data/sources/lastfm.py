@@ -127,9 +127,9 @@ def _tags(folder: Path, artists: np.ndarray, bad: BadRows) -> MultiCategories:
     """Tags of each artist, weighted by how many users gave them; some tagged artists are not listed, as published."""
     names = _keyed(folder / TAGS, bad, "tagID", others=("tagValue",))
     names.check_unique("tagID")
-    given = _keyed(folder / TAGGED, bad, "artistID", "tagID")
-    artist = positions(given, "artistID", artists)
-    tag = positions(given, "tagID", row_ids(names, "tagID"))
+    taggings = _keyed(folder / TAGGED, bad, "artistID", "tagID")
+    artist = positions(taggings, "artistID", artists)
+    tag = positions(taggings, "tagID", row_ids(names, "tagID"))
     listed = (artist >= 0) & (tag >= 0)
     pairs, counts = np.unique(artist[listed] * len(names) + tag[listed], return_counts=True)
     return lists_of(pairs // len(names), names.text("tagValue")[pairs % len(names)], len(artists), counts)

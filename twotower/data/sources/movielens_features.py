@@ -9,7 +9,7 @@ from twotower.data.reading.assembly import FeatureRows, lists_of, positions, ref
 from twotower.data.reading.bad_rows import BadRows
 from twotower.data.reading.files import Delimited, read_delimited, read_separated
 from twotower.data.reading.raw_table import RawTable
-from twotower.data.tables import Categories, Column, Kind, MultiCategories, Values
+from twotower.data.tables import Categories, Column, ColumnValues, Kind, MultiCategories
 from twotower.types import Array
 
 GENRES_100K = (
@@ -106,10 +106,10 @@ def with_tags(movies: FeatureRows, folder: Path, bad: BadRows) -> FeatureRows:
     table.check_ids("movieId")
     refuse_unknown(table, "movieId", movies.ids, "movies.csv")
     words = pd.Series(table.text("tag"), dtype=str).str.strip().str.lower()
-    said = pd.DataFrame(
+    taggings = pd.DataFrame(
         {"movie": positions(table, "movieId", movies.ids), "user": table.ids("userId")[0], "tag": words}
     )
-    counts = said[said["tag"] != ""].drop_duplicates().groupby(["movie", "tag"]).size()
+    counts = taggings[taggings["tag"] != ""].drop_duplicates().groupby(["movie", "tag"]).size()
     owner, tag = (counts.index.get_level_values(name).to_numpy() for name in ("movie", "tag"))
     tags = lists_of(owner.astype(np.int64), tag.astype(object), len(movies.ids), counts.to_numpy())
     return FeatureRows(movies.ids, {**movies.columns, Column("tags", Kind.MULTI_CATEGORICAL): tags})
@@ -154,7 +154,7 @@ def _movies(table: RawTable, key: str, genres: MultiCategories) -> FeatureRows:
     )
 
 
-def _person(table: RawTable, occupations: Array) -> dict[Column, Values]:
+def _person(table: RawTable, occupations: Array) -> dict[Column, ColumnValues]:
     areas = [code[:ZIP_DIGITS] for code in table.text("zip")]
     return {
         GENDER: Categories.of(table.text("gender")),

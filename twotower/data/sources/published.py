@@ -241,13 +241,13 @@ def _without_leaks(train: Array, test: Array, on_leak: OnLeak, *, paths: tuple[P
     if not leaked.any():
         return test
     user, item, line = test[leaked.argmax(), [0, 1, 4]].astype(np.int64).tolist()
-    told = (
+    leak = (
         f"{paths[1]}: line {line}: test pair (user {user}, item {item}) also stands in {paths[0].name} "
         f"({leaked.sum():,} of {len(test):,} test pairs do)"
     )
     if on_leak == "raise":
-        raise LeakError(f"{told}; take the publisher's corrected files, or leave such pairs out with on_leak=drop")
-    log.warning("%s; they are left out of the test", told)
+        raise LeakError(f"{leak}; take the publisher's corrected files, or leave such pairs out with on_leak=drop")
+    log.warning("%s; they are left out of the test", leak)
     return test[~leaked]
 
 

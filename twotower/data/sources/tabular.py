@@ -78,8 +78,8 @@ class FeaturesFile:
     def specs(self) -> dict[str, ColumnSpec]:
         """The feature columns, in order; title first."""
         named = {self.title: Kind.TEXT, self.category: Kind.CATEGORICAL}
-        wanted = {name: kind for name, kind in named.items() if name} | dict(self.columns)
-        return {name: ColumnSpec.of(name, given) for name, given in wanted.items()}
+        kinds = {name: kind for name, kind in named.items() if name} | dict(self.columns)
+        return {name: ColumnSpec.of(name, spec) for name, spec in kinds.items()}
 
 
 File = TypeVar("File", EventsFile, FeaturesFile)
@@ -211,14 +211,14 @@ def from_yaml(
     return Tabular(**options, root=path.parent, on_bad_rows=on_bad_rows, dropped_to=dropped_to, described_in=path)
 
 
-def _options(kind: type[File], where: str, given: Mapping[str, Any]) -> File:
+def _options(kind: type[File], where: str, values: Mapping[str, Any]) -> File:
     """The options of one file, checked."""
     accepted = [f.name for f in fields(kind)]
-    if not isinstance(given, Mapping) or not set(given) <= set(accepted):
-        odd = sorted(set(given) - set(accepted)) if isinstance(given, Mapping) else given
+    if not isinstance(values, Mapping) or not set(values) <= set(accepted):
+        odd = sorted(set(values) - set(accepted)) if isinstance(values, Mapping) else values
         raise BadConfig(f"{where}: {odd} is not understood; write {', '.join(accepted)}")
     try:
-        options = kind(**given)
+        options = kind(**values)
     except TypeError as error:
         raise BadConfig(f"{where}: {error}; the accepted keys are {', '.join(accepted)}") from error
     if options.time_unit not in STEPS:

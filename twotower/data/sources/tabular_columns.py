@@ -9,7 +9,7 @@ import numpy as np
 from twotower.data.reading.assembly import split_lists
 from twotower.data.reading.raw_table import RawTable
 from twotower.data.reading.raw_times import TimeUnit
-from twotower.data.tables import Categories, Column, Kind, MultiCategories, Values
+from twotower.data.tables import Categories, Column, ColumnValues, Kind, MultiCategories
 from twotower.errors import BadConfig
 from twotower.types import Array, Bools
 
@@ -36,9 +36,9 @@ class ColumnSpec:
     weights: str | None = None
 
     @classmethod
-    def of(cls, name: str, given: Any) -> Self:
+    def of(cls, name: str, spec: Any) -> Self:
         """From `continuous`, or from `{kind: continuous, low: 0}`."""
-        options = dict(given) if isinstance(given, Mapping) else {"kind": given}
+        options = dict(spec) if isinstance(spec, Mapping) else {"kind": spec}
         accepted = [f.name for f in fields(cls)]
         if "kind" not in options or not set(options) <= set(accepted):
             raise BadConfig(f"column {name}: {sorted(options)}: write kind, and if needed {', '.join(accepted[1:])}")
@@ -62,7 +62,7 @@ def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUn
         table.refuse(_uneven(table, name, spec), spec.weights, "gives no number for each value", "give one per value")
 
 
-def column_values(table: RawTable, name: str, spec: ColumnSpec) -> Values:
+def column_values(table: RawTable, name: str, spec: ColumnSpec) -> ColumnValues:
     """The values of a checked column. n rows."""
     match spec.kind:
         case Kind.CONTINUOUS:

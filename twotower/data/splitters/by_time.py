@@ -36,15 +36,15 @@ class ByTime:
         self.test = seconds_of(test)
         self.start = None if start is None else seconds_of(start)
         self.end = None if end is None else seconds_of(end)
-        given = [m for m in (self.start, self.validation, self.test, self.end) if m is not None]
-        if any(a >= b for a, b in pairwise(given)):
-            raise BadConfig(f"by_time: start < validation < test < end must hold, got {', '.join(map(_iso, given))}")
+        moments = [m for m in (self.start, self.validation, self.test, self.end) if m is not None]
+        if any(a >= b for a, b in pairwise(moments)):
+            raise BadConfig(f"by_time: start < validation < test < end must hold, got {', '.join(map(_iso, moments))}")
 
     @property
     def name(self) -> str:
         """E.g. "by_time(validation=2017-04-28, test=2017-05-01)"."""
-        given = {"start": self.start, "validation": self.validation, "test": self.test, "end": self.end}
-        return f"by_time({', '.join(f'{k}={_iso(v)}' for k, v in given.items() if v is not None)})"
+        moments = {"start": self.start, "validation": self.validation, "test": self.test, "end": self.end}
+        return f"by_time({', '.join(f'{k}={_iso(v)}' for k, v in moments.items() if v is not None)})"
 
     def split(self, dataset: Dataset) -> Split:
         """Cuts the events; known positives leave the targets.
@@ -134,15 +134,15 @@ def _cut(dataset: Dataset, name: str, at: ByTime) -> Split:
     time = dataset.interactions.time
     if not len(time):
         raise BadInput(f"split {name} of {dataset.name}: the data set has no events")
-    kept = np.ones(len(time), bool) if at.start is None else time >= at.start
+    inside = np.ones(len(time), bool) if at.start is None else time >= at.start
     if at.end is not None:
-        kept &= time < at.end
+        inside &= time < at.end
     return assemble(
         dataset,
         name,
-        train=kept & (time < at.validation),
-        validation=kept & (time >= at.validation) & (time < at.test),
-        test=kept & (time >= at.test),
+        train=inside & (time < at.validation),
+        validation=inside & (time >= at.validation) & (time < at.test),
+        test=inside & (time >= at.test),
         asked_at=(at.validation, at.test),
         remedy=f"choose moments between {_iso(int(time.min()))} and {_iso(int(time.max()))}",
     )

@@ -70,9 +70,9 @@ class UserHeldOut:
     def __init__(self, *, n_validation: float = 0.1, n_test: float = 0.1, fold_in: float = 0.8, seed: int = 0) -> None:
         if not 0 < fold_in < 1:
             raise BadConfig(f"user_held_out: fold_in={fold_in} must lie between 0 and 1")
-        for option, wanted in (("n_validation", n_validation), ("n_test", n_test)):
-            if wanted <= 0 or (wanted > 1 and wanted != int(wanted)):
-                raise BadConfig(f"user_held_out: {option}={wanted} must be a share below 1 or a whole number of users")
+        for option, n in (("n_validation", n_validation), ("n_test", n_test)):
+            if n <= 0 or (n > 1 and n != int(n)):
+                raise BadConfig(f"user_held_out: {option}={n} must be a share below 1 or a whole number of users")
         self.n_validation, self.n_test, self.fold_in, self.seed = n_validation, n_test, fold_in, seed
 
     @property
@@ -107,8 +107,7 @@ class UserHeldOut:
     def _parts(self, eligible: Ids, dataset: Dataset) -> Ids:
         """Part of every user. Shape [n_users]."""
         n_validation, n_test = (
-            int(wanted) if wanted >= 1 else int(rounded(wanted, np.asarray(len(eligible))))
-            for wanted in (self.n_validation, self.n_test)
+            int(n) if n >= 1 else int(rounded(n, np.asarray(len(eligible)))) for n in (self.n_validation, self.n_test)
         )
         if n_validation + n_test >= dataset.n_users or n_validation + n_test > len(eligible):
             raise BadInput(

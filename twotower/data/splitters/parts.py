@@ -96,8 +96,8 @@ def check_shares(name: str, **shares: float) -> None:
         if not 0 < share < 1:
             raise BadConfig(f"{name}: {option}={share} must lie between 0 and 1")
     if sum(shares.values()) >= 1:
-        given = " + ".join(f"{option}={share}" for option, share in shares.items())
-        raise BadConfig(f"{name}: {given} leaves nothing for train; make them smaller")
+        total = " + ".join(f"{option}={share}" for option, share in shares.items())
+        raise BadConfig(f"{name}: {total} leaves nothing for train; make them smaller")
 
 
 def rounded(share: float, counts: Ids) -> Ids:

@@ -110,10 +110,10 @@ def _listed(cut: Split, path: Path) -> Ragged:
         data.user_ids.to_internal(pairs[:, 0], unknown=-1),
         data.item_ids.to_internal(pairs[:, 1], unknown=-1),
     )
-    given = dict(zip(zip(users.tolist(), items.tolist(), strict=True), range(len(pairs)), strict=True))
+    line_of = dict(zip(zip(users.tolist(), items.tolist(), strict=True), range(len(pairs)), strict=True))
     rows = [np.empty(0, np.int64)] * data.n_users
     for user, item in zip(target.user.tolist(), target.item.tolist(), strict=True):
-        row = given.get((user, item))
+        row = line_of.get((user, item))
         if row is None:
             pair = data.user_ids.external[user], data.item_ids.external[item]
             raise BadInput(

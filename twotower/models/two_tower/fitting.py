@@ -11,6 +11,7 @@ from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
 from twotower.data.tables import Categories
 from twotower.features.cosine import RawCosine
+from twotower.metrics.metric import Metric
 from twotower.metrics.ranking import average_precision
 from twotower.models.two_tower.encoder import TowerEncoder
 from twotower.models.two_tower.features import TowerFeatures
@@ -141,7 +142,7 @@ class Fitting:
             ask = stages.recommend if self.objective.trains_towers else stages.gold_standard
             return float(np.mean(average_precision(ask(queries, EXAMINED), relevant, EXAMINED)))
 
-        return Watch(f"map@{EXAMINED}", examine)
+        return Watch(Metric("map", EXAMINED), examine)
 
 
 def build_model(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from twotower.evaluation.report import Report
 from twotower.metrics.labels import metric_label
-from twotower.reports import wording
+from twotower.reports import tables, wording
 from twotower.reports.figures import Look, legend, log_ticks, series
 from twotower.reports.section import ReportFigure, Section
 from twotower.reports.verdict import gains_of, verdict_of
@@ -22,15 +22,18 @@ class Gains(Section[None]):
     name = "gains"
 
     def words(self, report: Report, value: None) -> Mapping[str, Any]:
-        """Gains at every cut-off, and the metric without one."""
+        """Gains, and the cut-offs at which they are known."""
         verdict = verdict_of(report)
-        return {"verdict": verdict, "gains": gains_of(report, verdict), "metric": report.primary.partition("@")[0]}
+        cut_offs = tables.cut_offs(report, verdict.row.metric)
+        return {"verdict": verdict, "gains": gains_of(report, verdict), "cut_offs": cut_offs}
 
     def figures(self, report: Report, value: None) -> list[ReportFigure]:
-        """The curve."""
-        metric = report.primary.partition("@")[0]
-        draw = partial(draw_curves, report, verdict_of(report).called, metric)
-        return [ReportFigure("curve", draw, f"{metric}@k over k, with intervals")]
+        """The curve; none where the metric has no cut-off."""
+        verdict = verdict_of(report)
+        if not verdict.row.k:
+            return []
+        draw = partial(draw_curves, report, verdict.called, verdict.row.metric)
+        return [ReportFigure("curve", draw, f"{verdict.row.metric}@k over k, with intervals")]
 
     def markdown(self, report: Report, value: None) -> Iterator[str]:
         """A table of gains over every other contender; nothing where the report has none."""

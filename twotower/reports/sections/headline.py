@@ -5,7 +5,7 @@ from typing import Any
 
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Row
-from twotower.reports import wording
+from twotower.reports import tables, wording
 from twotower.reports.section import Section
 from twotower.reports.verdict import gains_of, verdict_of
 
@@ -21,6 +21,7 @@ class Headline(Section[None]):
         return {
             "verdict": verdict,
             "gains": gains_of(report, verdict),
+            "cut_offs": tables.cut_offs(report, verdict.row.metric),
             "conclusion": _conclusion(report, verdict.row),
             "competitors": report.split.get("competitors"),
         }

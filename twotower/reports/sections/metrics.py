@@ -6,6 +6,7 @@ from typing import Any
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Row
 from twotower.metrics.labels import metric_label, metric_meaning
+from twotower.reports import tables
 from twotower.reports.section import Section
 from twotower.text import table
 
@@ -16,8 +17,9 @@ class Metrics(Section[None]):
     name = "metrics"
 
     def words(self, report: Report, value: None) -> Mapping[str, Any]:
-        """Metric to the rows of its table."""
-        return {"metric_tables": {metric: _rows(report, metric) for metric in report.metrics}}
+        """Metric to the heads of its cut-offs and the rows of its table."""
+        tables_of = {metric: (tables.cut_off_heads(report, metric), _rows(report, metric)) for metric in report.metrics}
+        return {"metric_tables": tables_of}
 
     def markdown(self, report: Report, value: None) -> Iterator[str]:
         """The same tables, each under its own heading."""
@@ -28,9 +30,10 @@ class Metrics(Section[None]):
                 [model, *(f"{row.mean:.4f} ({row.low:.4f}–{row.high:.4f})" for row in rows)]
                 for model, rows in _rows(report, metric)
             ]
-            yield table([["model", *(f"k={k}" for k in report.ks)], *cells])
+            yield table([["model", *tables.cut_off_heads(report, metric)], *cells])
 
 
 def _rows(report: Report, metric: str) -> list[tuple[str, list[Row]]]:
     """A model's name with its rows at every cut-off, best model first."""
-    return [(model.name, [report.row(model.name, f"{metric}@{k}") for k in report.ks]) for model in report.ranking()]
+    keys = report.keys(metric)
+    return [(model.name, [report.row(model.name, key) for key in keys]) for model in report.measured(metric)]

@@ -7,6 +7,7 @@ from twotower.evaluation.families import FAMILIES
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import ModelFacts
 from twotower.metrics.labels import metric_label, metric_meaning
+from twotower.metrics.metric import Metric
 from twotower.reports import tables, wording
 from twotower.reports.section import Section
 from twotower.text import table
@@ -82,4 +83,5 @@ def _markdown_table(report: Report) -> str:
 
 def _best_trial(model: ModelFacts) -> str:
     scores = [trial["score"] for trial in model.trials if trial["score"] is not None]
-    return f"{max(scores):.4f}" if scores else "–"
+    best = min if model.tuned_on and Metric.parse(model.tuned_on).better == "lower" else max
+    return f"{best(scores):.4f}" if scores else "–"

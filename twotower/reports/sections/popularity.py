@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from twotower.evaluation.report import Report
 from twotower.metrics.groups import SHELVES, by_shelf
+from twotower.metrics.metric import Metric
 from twotower.reports import tables, wording
 from twotower.reports.examined_run import ExaminedRun
 from twotower.reports.figures import Look, legend, series
@@ -55,8 +56,10 @@ class Popularity(Section[ShownItems]):
         }
         return ShownItems(exposure_of(history.item_counts(), shown))
 
-    def words(self, report: Report, value: ShownItems | None) -> Mapping[str, Any]:
-        """Always shown: a model's cells in the table of all lists together."""
+    def words(self, report: Report, value: ShownItems | None) -> Mapping[str, Any] | None:
+        """A model's cells in the table of all lists together; None where no lists were asked for."""
+        if not report.ks:
+            return None
         cells = {model.name: tables.catalogue_of(report, model) for model in report.ranking()}
         return {"ours": report.hero().name, "catalogue": cells}
 
@@ -73,7 +76,9 @@ class Popularity(Section[ShownItems]):
         return figures
 
     def markdown(self, report: Report, value: ShownItems | None) -> Iterator[str]:
-        """The metrics of all lists together."""
+        """The metrics of all lists together; nothing where no lists were asked for."""
+        if not report.ks:
+            return
         rows = [[model.name, *tables.catalogue_of(report, model)] for model in report.ranking()]
         yield "## Catalogue"
         yield wording.catalogue_meaning(report)
@@ -120,7 +125,7 @@ def draw_trade(points: list[tuple[str, float, float]], primary: str, axes: Axes,
 
 def _trade(report: Report) -> list[tuple[str, float, float]]:
     """Name, novelty and quality of the models whose novelty is known."""
-    metric = f"novelty@{report.primary.partition('@')[2]}"
+    metric = f"novelty@{Metric.parse(report.primary).k}"
     novelties = [(model.name, model.catalogue.get(metric)) for model in report.ranking()]
     return [
         (name, novelty, report.row(name, report.primary).mean) for name, novelty in novelties if novelty is not None

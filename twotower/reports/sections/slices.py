@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter
 
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import SliceRow
+from twotower.metrics.metric import Metric
 from twotower.reports import wording
 from twotower.reports.figures import SIZE, Look
 from twotower.reports.section import ReportFigure, Section
@@ -61,7 +62,8 @@ def draw_slices(rows: Sequence[SliceRow], axes: Axes, look: Look) -> None:
         low, high = row.difference_low, row.difference_high
         difference = row.difference or 0.0
         sure = low is not None and high is not None and not low <= 0 <= high
-        colour = look.soft if not sure else look.series[0] if difference > 0 else look.series[4]
+        better = Metric.parse(row.metric).sign * difference > 0
+        colour = look.soft if not sure else look.series[0] if better else look.series[4]
         if low is not None and high is not None:
             axes.plot([low, high], [at, at], color=colour, linewidth=1.8, solid_capstyle="butt")
         marker = "o" if not sure else "^" if difference > 0 else "v"

@@ -69,9 +69,9 @@ def _further_events(looks: Looks, pair: Ids, time: Times, n_users: int, rng: np.
     chosen = []
     for w in range(N_WEEKS):
         visits = np.flatnonzero(week == w)
-        wanted = max(0, round(EVENTS_PER_USER[w] * n_users) - len(visits))
+        n_events = max(0, round(EVENTS_PER_USER[w] * n_users) - len(visits))
         cumulative = np.cumsum(interest[visits])
-        spots = (np.arange(wanted) + rng.random(wanted)) * cumulative[-1] / max(wanted, 1)
+        spots = (np.arange(n_events) + rng.random(n_events)) * cumulative[-1] / max(n_events, 1)
         chosen.append(visits[np.minimum(np.searchsorted(cumulative, spots, side="right"), len(visits) - 1)])
     return np.concatenate(chosen)
 
@@ -81,8 +81,8 @@ def _kinds(liking: Array, n_events: int, rng: np.random.Generator) -> Array:
     kind = np.zeros(len(liking), np.int8)
     eagerness = np.clip(liking, -6, 6) + rng.gumbel(size=len(liking)) * 1.5
     order = np.argsort(-eagerness, kind="stable")
-    wanted = [round(share * n_events) for share in KIND_SHARES.values()]
-    codes = np.repeat([KINDS.index(name) for name in KIND_SHARES], wanted)
+    counts = [round(share * n_events) for share in KIND_SHARES.values()]
+    codes = np.repeat([KINDS.index(name) for name in KIND_SHARES], counts)
     pool = rng.permutation(order[: 2 * len(codes)])
     kind[pool[: len(codes)]] = codes
     return kind

@@ -98,13 +98,13 @@ class Site:
         """First looks of the slots `rows`; who finds nothing new searches wider."""
         self._change_prices(day)
         cumulative = self.shelves.cumulative(self.exposure(day))
-        search, found = slots.search[rows], []
+        search, looked = slots.search[rows], []
         for _ in range(TRIES):
             looks = self._look(cumulative, slots, rows, search, rng)
             new = self._remember(looks)
-            found.append(Looks(looks.user[new], looks.item[new], looks.time[new], looks.liking[new]))
+            looked.append(Looks(looks.user[new], looks.item[new], looks.time[new], looks.liking[new]))
             rows, search = rows[~new], WIDER[search[~new]]
-        return Looks.concatenate(found)
+        return Looks.concatenate(looked)
 
     def _change_prices(self, day: int) -> None:
         """Applies the price drops since yesterday; on the first day all that came before."""

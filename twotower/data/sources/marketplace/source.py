@@ -97,9 +97,9 @@ class Marketplace:
         people = make_people(n_users, demand)
         find_wishes(ads, people, viewers, demand)
         slots = plan_sessions(people, looks, browsing)
-        found = Site(ads, people, versions, viewers).run(slots, browsing)
-        found = redirect_looks(ads, people, viewers, found, browsing)
-        events = event_log(found, ads.lifetimes, looks[:, -1] > 0, telling)
+        seen = Site(ads, people, versions, viewers).run(slots, browsing)
+        seen = redirect_looks(ads, people, viewers, seen, browsing)
+        events = event_log(seen, ads.lifetimes, looks[:, -1] > 0, telling)
         dataset = Dataset(
             f"marketplace-{self.size}",
             events,
