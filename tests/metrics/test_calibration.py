@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 from twotower.errors import BadConfig, BadInput
-from twotower.metrics.calibration import expected_calibration_error, reliability_curve
+from twotower.metrics.calibration import binned_reliability, expected_calibration_error, reliability_curve
 
 RNG = np.random.default_rng(6)
 PROBABILITY = RNG.random(20_000)
@@ -41,6 +41,13 @@ def test_probabilities_0_and_1_lie_in_the_outer_bins_and_an_edge_goes_up():
 def test_equal_probabilities_stay_in_one_bin():
     found = reliability_curve(np.array([0, 1, 1, 0]), np.full(4, 0.3), bins=4, binning="quantile")
     assert (found.count.tolist(), found.observed.tolist()) == ([4], [0.5])
+
+
+def test_bins_of_ones_own_may_hold_shares_of_an_outcome_and_empty_ones_are_left_out():
+    curve = binned_reliability(np.array([0.5, 0.5, 0.0]), np.array([0.6, 0.2, 0.1]), np.array([3, 0, 0]))
+    np.testing.assert_allclose(curve.predicted, [(0.2 + 0.1) / 2, 0.6])
+    np.testing.assert_allclose(curve.observed, [(0.5 + 0.0) / 2, 0.5])
+    assert curve.count.tolist() == [2, 1]
 
 
 def test_scores_that_are_no_probabilities_and_unknown_bins_are_refused():

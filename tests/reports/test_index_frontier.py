@@ -20,14 +20,14 @@ def measured(index, vectors, seconds=60.0):
 
 def test_an_approximate_index_is_measured_as_it_is_and_at_doubled_efforts(vectors):
     index = KMeansIndex(cells=16, nprobe=3).build(vectors)
-    found = measured(index, vectors)
-    exact, *others = found.points
+    frontier = measured(index, vectors)
+    exact, *others = frontier.points
     assert (exact.exact, exact.recall, exact.chosen) == (True, 1.0, False)
     efforts = {int(point.label.split()[-1]): point for point in others}
     assert set(efforts) == {1, 2, 3, 4, 8, 16}
     assert [effort for effort, point in efforts.items() if point.chosen] == [3]
     assert efforts[1].recall < efforts[4].recall < efforts[16].recall == 1.0
-    assert "40 users, lists of 20" in found.told
+    assert "40 users, lists of 20" in frontier.conditions
 
 
 def test_a_run_that_searches_exactly_shows_what_an_approximate_index_would_give(vectors):

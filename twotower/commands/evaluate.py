@@ -55,7 +55,8 @@ def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None"
         also: further contenders by name, for instance models that were fitted before.
     """
     from twotower.evaluation.contest import contest
-    from twotower.reports.run_diagnostics import insights_of
+    from twotower.reports.measure import insights_of
+    from twotower.reports.sections.scores import calibration_in
     from twotower.reports.tables import print_report
     from twotower.reports.writers import write_report
     from twotower.runs.contenders import contenders_of, grouped, pairing
@@ -83,7 +84,7 @@ def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None"
         **options,
     )
     insights = insights_of(bundles[0], split, report, settings)
-    report = replace(report, calibration=insights.reliability)
+    report = replace(report, calibration=calibration_in(insights))
     write_report(report, bundles[0].directory, insights)
     print()
     print_report(report)

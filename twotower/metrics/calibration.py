@@ -59,12 +59,21 @@ def reliability_curve(truth: Array, probability: Array, *, bins: int = 10, binni
     if binning == "quantile":
         edges = np.quantile(probability, edges)
     where = np.searchsorted(edges[1:-1], probability, side="right")  # a probability on an edge goes up
-    count = np.bincount(where, minlength=bins)
-    filled = count > 0
-    means = [
-        np.bincount(where, weights=values, minlength=bins)[filled] / count[filled] for values in (probability, truth)
-    ]
-    return Reliability(means[0], means[1], count[filled])
+    return binned_reliability(truth, probability, where)
+
+
+def binned_reliability(truth: Array, probability: Array, where: Ids) -> Reliability:
+    """The same in bins of the caller's own.
+
+    Args:
+        truth: outcomes, or shares of one. Shape [P].
+        probability: what was foreseen of them. Shape [P].
+        where: the number of each pair's bin, from 0. Shape [P].
+    """
+    count = np.bincount(where)
+    kept = count > 0
+    means = [np.bincount(where, weights=values)[kept] / count[kept] for values in (probability, truth)]
+    return Reliability(means[0], means[1], count[kept])
 
 
 def expected_calibration_error(

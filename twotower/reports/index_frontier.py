@@ -1,5 +1,7 @@
 """The recall-latency frontier that every report shows: the run's own index at several efforts beside exact search."""
 
+from dataclasses import dataclass
+
 from twotower.ann.auto import AutoIndex
 from twotower.ann.base import IndexBase
 from twotower.ann.exact import ExactIndex
@@ -7,7 +9,6 @@ from twotower.ann.files import backend_of
 from twotower.ann.measuring.exploration import Bench, Exploration, Grid
 from twotower.ann.measuring.pareto import Goal, Setting
 from twotower.ann.measuring.recall import GroundTruth
-from twotower.reports.diagnostics import Frontier, FrontierPoint
 from twotower.types import Floats
 
 FEWEST_TO_BUILD, MOST_TO_BUILD = 1000, 200_000
@@ -15,6 +16,25 @@ FEWEST_TO_BUILD, MOST_TO_BUILD = 1000, 200_000
 RECALL_AT = (10, 100)
 _GOAL = Goal(recall=0.99)
 _CALLS, _BATCH_SECONDS = 100, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierPoint:
+    """One setting of an index: its least recall over the list lengths, and the median time of one query in ms."""
+
+    label: str
+    recall: float
+    p50_ms: float
+    chosen: bool = False
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """Settings of indexes of one run, the one that serves `chosen`, and how they were measured in words."""
+
+    points: tuple[FrontierPoint, ...]
+    conditions: str
 
 
 class _Built:
@@ -57,8 +77,8 @@ def quick_frontier(
     points = sorted(
         (_point(setting, index) for setting in exploration.settings), key=lambda point: (not point.exact, point.p50_ms)
     )
-    told = f"Measured for this page on one thread: {len(queries):,} users, lists of {k}."
-    return Frontier(tuple(points), told)
+    conditions = f"Measured for this page on one thread: {len(queries):,} users, lists of {k}."
+    return Frontier(tuple(points), conditions)
 
 
 def _grids(index: IndexBase, vectors: Floats) -> list[Grid]:

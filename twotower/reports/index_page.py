@@ -35,11 +35,11 @@ COMPARISON: dict[str, Figure] = {
 _LIBRARIES = ("numpy", "faiss-cpu", "annoy")
 
 
-def write_tuning(tuned: IndexSearch, directory: Path, *, build: str | None, compare: bool = False) -> list[Path]:
+def write_tuning(search: IndexSearch, directory: Path, *, build: str | None, compare: bool = False) -> list[Path]:
     """Writes figures, `index-tuning.json` and `index-tuning.html`.
 
     Args:
-        tuned: what was found; with at least one measured setting.
+        search: what was measured: at least one setting.
         directory: made if needed; older files of the same names are replaced one by one.
         build: the command that builds the chosen index; None if none was chosen or there is no run to build it for.
         compare: also draw the backends beside each other.
@@ -48,25 +48,25 @@ def write_tuning(tuned: IndexSearch, directory: Path, *, build: str | None, comp
         The files, in the order in which they were written.
     """
     figures = {**FIGURES, **(COMPARISON if compare else {})}
-    makers: dict[str, Callable[[Path], object]] = {name: partial(draw, tuned) for name, (draw, _) in figures.items()}
-    facts = json.dumps(facts_of(tuned), indent=2, allow_nan=False) + "\n"
+    makers: dict[str, Callable[[Path], object]] = {name: partial(draw, search) for name, (draw, _) in figures.items()}
+    facts = json.dumps(facts_of(search), indent=2, allow_nan=False) + "\n"
     makers[FACTS] = lambda path: path.write_text(facts, encoding="utf-8")
     for name, make in makers.items():
         write_whole(directory / name, make)
-    shown = [(told, (directory / name).read_bytes()) for name, (_, told) in figures.items()]
-    page = _page(tuned, shown, build)
+    shown = [(caption, (directory / name).read_bytes()) for name, (_, caption) in figures.items()]
+    page = _page(search, shown, build)
     write_whole(directory / PAGE, lambda path: path.write_text(page, encoding="utf-8"))
     return [directory / name for name in (*makers, PAGE)]
 
 
-def facts_of(tuned: IndexSearch) -> dict[str, Any]:
+def facts_of(search: IndexSearch) -> dict[str, Any]:
     """All that is known, as JSON takes it."""
-    return {**asdict(tuned), "machine": machine(), "versions": versions(_LIBRARIES)}
+    return {**asdict(search), "machine": machine(), "versions": versions(_LIBRARIES)}
 
 
-def columns_of(tuned: IndexSearch) -> list[str]:
+def columns_of(search: IndexSearch) -> list[str]:
     """Heads of the table of settings."""
-    lengths = [f"recall@{k}" for k in tuned.settings[0].recall]
+    lengths = [f"recall@{k}" for k in search.settings[0].recall]
     return ["setting", *lengths, "p50 ms", "p99 ms", "queries/s", "B/vector", "with vectors", "build s"]
 
 
@@ -85,18 +85,18 @@ def row_of(setting: Setting) -> list[str]:
     ]
 
 
-def _page(tuned: IndexSearch, figures: Sequence[tuple[str, bytes]], build: str | None) -> str:
+def _page(search: IndexSearch, figures: Sequence[tuple[str, bytes]], build: str | None) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    unbeaten = tuned.unbeaten()
+    unbeaten = search.unbeaten()
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        tuned=tuned,
-        near=NEAR * tuned.goal.recall,
+        search=search,
+        near=NEAR * search.goal.recall,
         build=build,
-        columns=columns_of(tuned),
-        unbeaten=[(s is tuned.chosen, s.least >= tuned.goal.recall, row_of(s)) for s in unbeaten],
-        every=[(s is tuned.chosen, s.least >= tuned.goal.recall, row_of(s)) for s in tuned.settings],
-        shortfall=tuned.goal.shortfall(tuned.settings),
-        figures=[(told, base64.b64encode(png).decode()) for told, png in figures],
+        columns=columns_of(search),
+        unbeaten=[(s is search.chosen, s.least >= search.goal.recall, row_of(s)) for s in unbeaten],
+        every=[(s is search.chosen, s.least >= search.goal.recall, row_of(s)) for s in search.settings],
+        shortfall=search.goal.shortfall(search.settings),
+        figures=[(caption, base64.b64encode(png).decode()) for caption, png in figures],
         machine=machine(),
         versions=versions(_LIBRARIES),
     )

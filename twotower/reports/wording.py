@@ -24,12 +24,12 @@ def mark(report: Report, row: Row | SliceRow) -> str:
 
 def index_cost_line(report: Report, cost: IndexCost) -> str:
     """What the index costs a contender, in one line."""
-    told = f"index of {cost.model}: {cost.index}; {metric_label(cost.metric)} {cost.mean:.4f}"
+    quality = f"index of {cost.model}: {cost.index}; {metric_label(cost.metric)} {cost.mean:.4f}"
     if cost.is_exact:
-        return f"{told}, which is that of exact retrieval: every item is compared, so the index costs nothing"
+        return f"{quality}, which is that of exact retrieval: every item is compared, so the index costs nothing"
     share = "" if cost.relative is None else f"{cost.relative:+.2%}, "
     return (
-        f"{told}, with exact retrieval {cost.exact_mean:.4f}: {share}difference {cost.difference:+.5f} "
+        f"{quality}, with exact retrieval {cost.exact_mean:.4f}: {share}difference {cost.difference:+.5f} "
         f"({report.level:.0%} interval {cost.low:+.5f} to {cost.high:+.5f}, p {cost.p_value:.4f})"
     )
 
@@ -97,9 +97,9 @@ def catalogue_heads(report: Report) -> list[str]:
 
 def catalogue_meaning(report: Report) -> str:
     """What these columns mean."""
-    told = (CATALOGUE[name_and_cut_off(metric)[0]] for metric in catalogue_metrics(report))
+    columns = (CATALOGUE[name_and_cut_off(metric)[0]] for metric in catalogue_metrics(report))
     k = Metric.parse(report.primary).k or max(report.ks, default=0)
-    return f"Of lists of {k}. " + " ".join(f"{head[0].upper()}{head[1:]}: {meaning}." for head, meaning in told)
+    return f"Of lists of {k}. " + " ".join(f"{head[0].upper()}{head[1:]}: {meaning}." for head, meaning in columns)
 
 
 def slice_tables(report: Report) -> list[tuple[str, str, list[str], list[tuple[str, list[SliceRow]]]]]:

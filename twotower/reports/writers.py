@@ -1,16 +1,14 @@
 """Writes a `Report` into a directory: JSON for machines, HTML, Markdown and figures for people; whole files or none."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from twotower.evaluation.report import Report
-from twotower.reports.diagnostics import Insights
 from twotower.reports.figures import png
 from twotower.reports.markdown import markdown
 from twotower.reports.page import figures_of, page
+from twotower.reports.section import Insights
 from twotower.reports.static_figures import draw_metric
 from twotower.storage.whole_file import write_whole
 
@@ -24,7 +22,7 @@ def write_report(report: Report, directory: Path, insights: Insights | None = No
     Args:
         report: what to write.
         directory: made if needed; older files of the same names are replaced one by one.
-        insights: what the page shows beyond the metrics; kept as `figures/insights.json`.
+        insights: what the sections measured beyond the metrics; kept as `figures/insights.json`.
 
     Returns:
         The files, in the order in which they were written.
@@ -34,12 +32,14 @@ def write_report(report: Report, directory: Path, insights: Insights | None = No
         name: partial(draw_metric, report, metric) for metric, name in drawn.items()
     }
     makers |= {
-        f"figures/{s.file}.png": partial(png, s.draw, s.size) for s in figures_of(report, insights) if s.file != "curve"
+        f"figures/{figure.file}.png": partial(png, figure.draw, figure.size)
+        for figure in figures_of(report, insights)
+        if figure.file != "curve"
     }
     if insights is not None:
-        makers["figures/insights.json"] = _text(json.dumps(asdict(insights), indent=1, allow_nan=False, default=str))
+        makers["figures/insights.json"] = _text(insights.to_json())
     shown = "".join(f"\n![{metric}@k over k]({name})\n" for metric, name in drawn.items())
-    makers["report.md"] = _text(markdown(report) + shown)
+    makers["report.md"] = _text(markdown(report, insights) + shown)
     makers["report.html"] = _text(page(report, insights))
     makers["report.json"] = _text(report.to_json())
     for name, make in makers.items():

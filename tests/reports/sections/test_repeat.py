@@ -1,16 +1,16 @@
-"""Commands that the report page tells: tried out before they are told."""
+"""Section `repeat`: commands that are tried out before they are shown."""
 
 import shlex
 
 from twotower.config.compose import compose, plain
-from twotower.reports.run_diagnostics import evaluate_command
+from twotower.reports.sections.repeat import evaluate_command
 
 
 def composed(*overrides):
     return plain(compose(overrides, "evaluate"))
 
 
-def test_the_command_told_composes_the_same_settings():
+def test_the_command_shown_composes_the_same_settings():
     settings = composed("run=small", "eval.baselines=[popular]", "eval.baseline=popular", "gold=false", "runs=[a,b]")
     (command,) = evaluate_command(settings)
     python, _, module, *overrides = shlex.split(command)
@@ -22,5 +22,5 @@ def test_defaults_need_no_override():
     assert evaluate_command(composed()) == ("python -m twotower.evaluate",)
 
 
-def test_settings_to_which_no_command_leads_are_not_told():
+def test_settings_to_which_no_command_leads_are_not_shown():
     assert evaluate_command({**composed(), "run": "two words, = signs"}) == ()
