@@ -40,6 +40,9 @@ class Ragged:
     values: Array
     offsets: Ids
 
+    def __repr__(self) -> str:
+        return f"<Ragged: {len(self):,} rows, {len(self.values):,} values>"
+
     def __post_init__(self) -> None:
         o = self.offsets
         if o.ndim != 1 or len(o) == 0 or o[0] != 0 or o[-1] != len(self.values) or bool((np.diff(o) < 0).any()):
@@ -158,6 +161,10 @@ class Queries:
     histories: Ragged
     exclusions: Ragged
 
+    def __repr__(self) -> str:
+        known = int((self.users >= 0).sum())
+        return f"<Queries: {len(self):,} users ({known:,} known), {len(self.histories.values):,} events of history>"
+
     def __post_init__(self) -> None:
         if not len(self.users) == len(self.histories) == len(self.exclusions):
             raise BadInput(
@@ -196,6 +203,10 @@ class TopK:
 
     items: Ids
     scores: Floats
+
+    def __repr__(self) -> str:
+        n_lists, k = self.items.shape
+        return f"<TopK: {n_lists:,} lists of {k:,}>"
 
     def __post_init__(self) -> None:
         if self.items.ndim != 2 or self.items.shape != self.scores.shape:

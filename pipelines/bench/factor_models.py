@@ -4,7 +4,7 @@
     python pipelines/bench/factor_models.py hybrid als --market dim=100 epochs=2 --threads 2
     python pipelines/bench/factor_models.py hybrid --market 0.01 --unwatched dim=100 epochs=1
 
-Names are those of conf/baseline and conf/peer, words with "=" are options of the model. Each model is fitted in a
+Names are those of conf/model, words with "=" are options of the model. Each model is fitted in a
 process of its own and examined on the validation part; the test part is never touched. Seconds are of the whole fit,
 validation after every epoch included unless it is `--unwatched`; CPU seconds are those of all threads.
 """

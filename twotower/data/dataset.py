@@ -48,6 +48,10 @@ class Dataset:
     category: str | None = None
     title: str | None = None
 
+    def __repr__(self) -> str:
+        sizes = f"{self.n_users:,} users, {self.n_items:,} items, {len(self.interactions):,} events"
+        return f"<Dataset {self.name}: {sizes}>"
+
     def __post_init__(self) -> None:
         sizes = {
             "users": (self.interactions.n_users, len(self.users), len(self.user_ids)),

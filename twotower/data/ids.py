@@ -25,6 +25,10 @@ class IdMap:
     what: str
     _index: pd.Index
 
+    def __repr__(self) -> str:
+        shown = ", ".join(map(str, self.external[:3])) + (", …" if len(self.external) > 3 else "")
+        return f"<IdMap: {len(self.external):,} {self.what} ids: {shown:.80}>"
+
     @classmethod
     def of(cls, external: Iterable[Any], what: str) -> Self:
         """Numbers the ids in the given order; whole numbers read as floats (42.0) become ints.

@@ -39,6 +39,10 @@ class Interactions:
     n_users: int
     n_items: int
 
+    def __repr__(self) -> str:
+        kinds = ", ".join(self.kinds)
+        return f"<Interactions: {len(self):,} events ({kinds:.60}), {self.n_users:,} users, {self.n_items:,} items>"
+
     def __post_init__(self) -> None:
         n = len(self.user)
         _check_lengths((self.user, self.item, self.time, self.kind, self.value))

@@ -32,6 +32,9 @@ class Holdout:
     at: int
     candidates: Ragged | None = None
 
+    def __repr__(self) -> str:
+        return f"<Holdout: {len(self.target):,} targets of {len(self.users()):,} users>"
+
     @classmethod
     def of(cls, history: Interactions, target: Interactions, at: int) -> "Holdout":
         """Drops known positives and repeated pairs from the target."""
@@ -103,6 +106,10 @@ class Split:
     test: Holdout
     name: str
     ordered_by_time: bool = True
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train):,} train, {len(self.validation.target):,} validation, {len(self.test.target):,} test"
+        return f"<Split {self.name} of {self.dataset.name}: {sizes}>"
 
     def __post_init__(self) -> None:
         if not len(self.train):

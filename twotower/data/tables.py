@@ -46,6 +46,10 @@ class FeatureTable:
     values: Mapping[str, ColumnValues]
     n_rows: int
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.schema.names) or "no columns"
+        return f"<FeatureTable: {self.n_rows:,} rows, {names:.120}>"
+
     def __post_init__(self) -> None:
         if set(self.values) != set(self.schema.names):
             raise BadInput(

@@ -36,6 +36,10 @@ class Evaluation:
     sliced: Mapping[str, Mapping[str, Ratio]] = field(default_factory=dict)
     by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{metric} {self.mean(metric):.4f}" for metric in list(self.per_user)[:3])
+        return f"<Evaluation of {self.n_users:,} users: {figures}>"
+
     @property
     def n_users(self) -> int:
         """Users asked."""

@@ -70,6 +70,10 @@ class Report:
     calibration: Calibration | None = None
     memory_apart: bool = False
 
+    def __repr__(self) -> str:
+        best = self.ranking()[0].name if self.models else "nobody"
+        return f"<Report on {self.dataset['name']}: {len(self.models)} models, best by {self.primary}: {best}>"
+
     def row(self, model: str, metric: str) -> Row:
         """One row, e.g. `report.row("als", "map@10")`."""
         for row in self.rows:

@@ -33,6 +33,8 @@ class Popular(ScoringModel):
         unique_users: count a user once per item, however often the user came back.
     """
 
+    serves_new_users = False
+
     window_days: float | None = None
     unique_users: bool = True
 

@@ -1,4 +1,4 @@
-"""Losses as pure functions of tensors, one idea each; the objectives in `retrieval/objectives.py` add them up.
+"""Losses as pure functions of tensors, one idea each; the objectives in `models/two_tower/objective.py` add them up.
 
 Letters: P training positions, C candidates of a softmax, n negatives of a position.
 """

@@ -57,6 +57,9 @@ class Bundle:
     directory: Path
     manifest: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<Bundle {self.name}, published {self.manifest['created']}>"
+
     @classmethod
     def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs") -> Self:
         """Finds a run by name or path and checks size and digest of every file before anything is loaded.

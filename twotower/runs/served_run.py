@@ -93,6 +93,9 @@ class ServedRun:
     ranker: Ranker | None = None
     likeness: Floats | None = None
 
+    def __repr__(self) -> str:
+        return f"<ServedRun {self.name}: {self.model!r}, {'with' if self.has_index else 'without'} an index>"
+
     @classmethod
     def open(cls, run: str | Path = LATEST, runs_dir: str | Path = "runs", *, ranker: str | Path | None = None) -> Self:
         """Opens a run by name or path, the newest by default, with the `serve` options that it was trained with.

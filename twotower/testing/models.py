@@ -20,7 +20,7 @@ from twotower.models.popular import Popular
 from twotower.models.vector_model import VectorModel
 from twotower.stages.recommender import TwoStageRecommender
 from twotower.stages.retriever import Retriever
-from twotower.testing.data import asked, queries_of, two_tastes
+from twotower.testing.data import N_COLD, N_ITEMS, asked, queries_of, two_tastes
 from twotower.types import NO_ITEM, UNKNOWN_USER, Queries, Ragged, TopK
 
 LONGEST_REPR = 200
@@ -66,6 +66,15 @@ class ModelTests:
             assert (even % 2 == 0).mean() > 0.5 > (odd % 2 == 0).mean()
         else:
             np.testing.assert_array_equal(even, odd)
+
+    def test_a_new_item_is_told_apart_by_its_features_if_it_says_so(self) -> None:
+        if not self.model().serves_new_items:
+            return
+        cold = np.arange(N_ITEMS - N_COLD, N_ITEMS)
+        asked_of = queries_of([[0, 2, 4, 6], [1, 3, 5, 7]])
+        scores = self.model().pair_scores(asked_of, TopK(np.stack([cold, cold]), np.zeros((2, N_COLD), np.float32)))
+        preference = scores[:, cold % 2 == 0].mean(axis=1) - scores[:, cold % 2 == 1].mean(axis=1)
+        assert preference[0] > preference[1]
 
     def test_unknown_users_without_history_all_get_one_full_list(self) -> None:
         top = self.model().recommend(queries_of([[], []]), 5)

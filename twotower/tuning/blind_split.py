@@ -29,6 +29,10 @@ class BlindSplit(Split):
             object.__setattr__(blind, name, value)
         return blind
 
+    def __repr__(self) -> str:
+        """Without the test, which is closed."""
+        return f"<BlindSplit {self.name} of {self.dataset.name}: {len(self.train):,} train, the test is closed>"
+
     @property
     def test(self) -> Holdout:
         """Never there.

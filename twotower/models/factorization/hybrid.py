@@ -40,6 +40,8 @@ class HybridMF(FactorModel):
         exclude: item columns to leave out beside the title.
     """
 
+    serves_new_items = True
+
     min_count: int = 2
     n_bins: int = 10
     profile_days: float | None = None
