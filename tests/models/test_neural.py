@@ -194,7 +194,7 @@ def test_an_unfitted_model_says_so():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [({"epochs": 0}, "epochs"), ({"lr": 0.0}, "lr"), ({"l2": -1.0}, "l2"), ({"patience": 0}, "patience"),
-     ({"clip": 0.0}, "clip"), ({"schedule": "cosine"}, "schedule"), ({"metric": "rmsle"}, "metric='rmsle' is unknown")],
+     ({"clip": 0.0}, "clip"), ({"schedule": "cosine"}, "schedule"), ({"metric": "rmsle"}, "metric 'rmsle' is unknown")],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(wrong, says):
     with pytest.raises(BadConfig, match=says):

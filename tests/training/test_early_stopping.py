@@ -41,7 +41,7 @@ def test_a_metric_of_lists_is_its_mean_over_the_validation_users(split, metric):
     top = model.recommend(split.validation.queries(), int(k))
     expected = ranking_metrics(top, split.validation.relevant(), [int(k)], [name])[metric].mean()
     watch = watch_lists(model, split, metric, seed=0)
-    assert (watch.metric, watch.examine()) == (metric, pytest.approx(expected))
+    assert (str(watch.metric), watch.examine()) == (metric, pytest.approx(expected))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,8 @@ def test_what_is_no_metric_is_refused(split, metric):
 def test_lists_are_not_watched_by_a_metric_of_values_nor_the_other_way_round(split):
     with pytest.raises(BadConfig, match="metric='rmse' is one of values, but Popular makes lists"):
         watch_lists(Popular(), split, "rmse", 0)
+    with pytest.raises(BadConfig, match="metric='ndcg_exp@10' is one of grades, but Popular makes lists"):
+        watch_lists(Popular(), split, "ndcg_exp@10", 0)
     with pytest.raises(BadConfig, match="metric='map@10' is one of lists"):
         watch_values(Says(), split, "map@10")
 

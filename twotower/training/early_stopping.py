@@ -61,16 +61,17 @@ def watch_lists(model: Recommender, split: Split, metric: str, seed: int) -> Wat
     Raises:
         BadConfig: there is no such metric, or it is not one of lists.
     """
-    wanted = Metric.parse(metric)
-    if wanted.k is None:
-        raise BadConfig(f"metric={metric!r} is one of values, but {type(model).__name__} makes lists; use e.g. map@10")
-    k, (queries, relevant) = wanted.k, watched_users(split, seed)
+    parsed = Metric.parse(metric)
+    if parsed.k is None or parsed.needs != "lists":
+        kind = f"one of {parsed.needs}"
+        raise BadConfig(f"metric={metric!r} is {kind}, but {type(model).__name__} makes lists; use e.g. map@10")
+    k, (queries, relevant) = parsed.k, watched_users(split, seed)
 
     def examine() -> float:
-        per_user = ranking_metrics(model.recommend(queries, k), relevant, [k], [wanted.name])
-        return float(np.nanmean(per_user[str(wanted)]))
+        per_user = ranking_metrics(model.recommend(queries, k), relevant, [k], [parsed.name])
+        return float(np.nanmean(per_user[str(parsed)]))
 
-    return Watch(wanted, examine)
+    return Watch(parsed, examine)
 
 
 def watch_values(model: PairPredictor, split: Split, metric: str) -> Watch:
@@ -80,18 +81,18 @@ def watch_values(model: PairPredictor, split: Split, metric: str) -> Watch:
         BadConfig: there is no such metric, or it is one of lists.
         BadInput: a value is neither 0 nor 1, and the metric is of such.
     """
-    wanted = Metric.parse(metric)
-    if wanted.of_lists:
+    parsed = Metric.parse(metric)
+    if parsed.of_lists:
         raise BadConfig(f"metric={metric!r} is one of lists; of values there are {', '.join(VALUE_METRICS)}")
     target: Interactions = split.validation.target
     truth = target.value.astype(np.float64)
     users, items = target.user.astype(np.int64), target.item.astype(np.int64)
-    if wanted.needs == "outcomes":
+    if parsed.needs == "outcomes":
         refuse_other_than_0_and_1(truth)
-    if wanted.name == "auc" and np.isnan(_aucs(truth, truth, users)).all():
+    if parsed.name == "auc" and np.isnan(_aucs(truth, truth, users)).all():
         raise BadInput("metric='auc': no validation user has both a 0 and a 1; watch log_loss")
-    figure = _FIGURES[wanted.name]
-    return Watch(wanted, lambda: figure(truth, model.predict(users, items, target.time), users))
+    figure = _FIGURES[parsed.name]
+    return Watch(parsed, lambda: figure(truth, model.predict(users, items, target.time), users))
 
 
 def watched_users(split: Split, seed: int) -> tuple[Queries, Ragged]:
