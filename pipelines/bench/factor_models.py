@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,13 +22,15 @@ from encoding import synthetic
 from omegaconf import OmegaConf
 
 from twotower.config.build import make_split, read_source
-from twotower.config.compose import compose, group_files, instantiate, plain
+from twotower.config.compose import compose, plain
+from twotower.config.models import listed_model
 from twotower.data.dataset import Dataset
 from twotower.data.split import FinalSplit, Split
 from twotower.data.splitters import TimeQuantile
 from twotower.evaluation.machine import machine, peak_memory_bytes
 from twotower.metrics.ranking import average_precision
 from twotower.models.base import ScoringModel
+from twotower.training.context import FitContext
 
 EVENTS, USERS, ITEMS = 6_500_000, 100_000, 1_711_190
 """Of the reference system's data set."""
@@ -76,10 +79,8 @@ def market(share: float) -> Dataset:
 def measured(name: str, settings: Sequence[str], split: Split) -> str:
     """Fits a model; its figures in one line."""
     model, figures, pairs = model_of(name, settings), list[float](), len(split.train.unique_pairs())
-    if hasattr(model, "on_validation"):
-        model.on_validation = figures.append
     began, cpu_began = time.perf_counter(), time.process_time()
-    model.fit(split)
+    model.fit(split, FitContext(on_epoch=figures.append))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     epochs = len(figures) or int(model.options()["epochs"])
     best = f"best epoch {int(np.argmax(figures)) + 1} of {epochs}" if figures else f"{epochs} epochs"
@@ -91,9 +92,8 @@ def measured(name: str, settings: Sequence[str], split: Split) -> str:
 
 def model_of(name: str, settings: Sequence[str]) -> ScoringModel:
     """The model of a file, with some options changed."""
-    path = next(p for p in (*group_files("baseline"), *group_files("peer")) if p.stem == name)
-    model: ScoringModel = instantiate(OmegaConf.merge(OmegaConf.load(path).model, OmegaConf.from_dotlist(settings)))
-    return model
+    changes: dict[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(list(settings)))  # type: ignore[assignment]
+    return cast(ScoringModel, listed_model(name).make(**changes))
 
 
 def map_of(model: ScoringModel, split: Split) -> float:

@@ -181,8 +181,8 @@ def peers(place: Place) -> Figure:
     """One epoch of ours, some batches of plain loops around the same networks, one epoch of other libraries."""
     settings, split = place.settings, place.split()
     options: TrainOptions = instantiate(settings["train"] | {"epochs": 1, "patience": None})
-    towers, objective = instantiate(settings["model"]), instantiate(settings["objective"])
-    threads, events = set_threads(options.threads), split.train.unique_pairs()
+    towers, objective = instantiate(settings["towers"]), instantiate(settings["objective"])
+    threads, events = set_threads(settings["threads"]), split.train.unique_pairs()
     prepared = load_inputs(split, settings, place.folder / "prepared")
     if prepared is None:
         raise BadInput(f"{place.folder / 'prepared'} holds no inputs for these options; run --only prepare --again")

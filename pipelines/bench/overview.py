@@ -16,14 +16,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twotower.config.build import make_split, read_source
-from twotower.config.compose import compose, instantiate, plain
+from twotower.config.compose import compose, plain
+from twotower.config.models import ListedModel
 from twotower.data.split import Split
 from twotower.evaluation.examine import examine
 from twotower.evaluation.machine import machine, peak_memory_bytes
 from twotower.models.two_tower.estimator import TwoTower
+from twotower.training.context import FitContext
 
 
 def loading(settings: Mapping[str, Any]) -> str:
@@ -82,8 +84,8 @@ def _split(settings: Mapping[str, Any]) -> Split:
 
 
 def _fitted(settings: Mapping[str, Any], split: Split) -> TwoTower:
-    parts = {"towers": "model", "features": "features", "objective": "objective", "training": "train"}
-    return TwoTower(**{part: instantiate(settings[group]) for part, group in parts.items()}).fit(split)
+    model = cast(TwoTower, ListedModel.of(settings).make())
+    return model.fit(split, FitContext(device=settings["device"], threads=settings["threads"]))
 
 
 def _rate(n: int, what: str, seconds: float) -> str:

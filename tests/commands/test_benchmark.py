@@ -18,7 +18,7 @@ from twotower.benchmarks.results import BenchmarkRun
 from twotower.benchmarks.task import BenchmarkTask
 from twotower.commands import benchmark, benchmark_task
 from twotower.config.build import make_split
-from twotower.config.models import BASELINES, PEERS, model_names
+from twotower.config.models import ListedModel, baseline_names, peer_names
 from twotower.evaluation.examine import examine
 from twotower.models.factorization.als import ALS
 from twotower.models.linear import EASE
@@ -94,9 +94,11 @@ def test_a_cell_holds_what_tuning_the_last_fit_and_the_runner_give(began):
     assert began == ["als-tuning", "als-seed4"]
     task = BenchmarkTask(**json.loads((RUNS / "logs" / "als-seed4.json").read_text()))
     split = make_split(task.settings, load_prepared(task.settings["data"], Path(task.prepared)))
-    tuned = read_tuned(RUNS / "tuning/als/best.yaml", model="als", split=split, metric="map@10", fixed=task.listed)
+    tuned = read_tuned(
+        RUNS / "tuning/als/best.yaml", model="als", split=split, metric="map@10", fixed=task.what().fixed
+    )
     model = fit_final(
-        ALS, {**{n: v for n, v in task.listed.items() if n != "_target_"}, "seed": 4, **tuned.options}, split
+        ALS, {**{n: v for n, v in task.listed["model"].items() if n != "_target_"}, "seed": 4, **tuned.options}, split
     )
     expected = examine(model, split.test, ks=(5, 10))
     found = BenchmarkRun.load(RUNS / "als-seed4")
@@ -144,7 +146,7 @@ def test_runs_of_other_settings_are_refused_or_redone(began, capsys):
 def test_a_model_that_fails_is_a_row_and_not_the_end_and_is_done_when_typed_again(began, monkeypatch):
     """EASE refuses the catalogue in every trial until it is allowed more items."""
     fit = EASE.fit
-    monkeypatch.setattr(EASE, "fit", lambda model, split: (setattr(model, "max_items", 3), fit(model, split))[1])
+    monkeypatch.setattr(EASE, "fit", lambda m, *asked: (setattr(m, "max_items", 3), fit(m, *asked))[1])
     assert typed("models=[ease,popular]", "trials=1") == 0
     rows = {row["name"]: row for row in table()["rows"]}
     error = "tuning: tune: all 1 trials failed, the last: BadConfig: EASE holds a matrix of 80²"
@@ -255,15 +257,13 @@ def test_the_published_networks_are_tuned_and_also_rank_everything_where_nothing
     assert "reference-multi_cos: towers + RankNet" in rows
     assert {row["trials"] for row in rows.values()} == {2}
     tried = BenchmarkRun.load(RUNS / "reference-single-seed0").trials[0]["options"]
-    assert set(tried) == {"model.dim", "model.dropout", "train.lr"}  # its objective has no temperature
+    assert set(tried) == {"towers.dim", "towers.dropout", "train.lr"}  # its objective is as published
 
 
 @pytest.mark.skipif(not (find_spec("implicit") and find_spec("lightfm")), reason="the extra `peers` is not installed")
 def test_every_peer_stands_beside_its_counterpart(began, monkeypatch):
-    smaller = benchmark_task.ListedModel.build
-    monkeypatch.setattr(
-        benchmark_task.ListedModel, "build", lambda listed, **o: smaller(listed, **_few_epochs(listed), **o)
-    )
+    smaller = ListedModel.build
+    monkeypatch.setattr(ListedModel, "build", lambda listed, **o: smaller(listed, **_few_epochs(listed), **o))
     assert typed("models=[als,mf_bpr,mf_warp,hybrid,peers]", "trials=1") == 0
     assert {peer["peer"]: peer["ours"] for peer in table()["peers"]} == {
         "implicit_als": "als", "implicit_bpr": "mf_bpr", "lightfm_hybrid": "hybrid", "lightfm_warp": "mf_warp",
@@ -273,7 +273,7 @@ def test_every_peer_stands_beside_its_counterpart(began, monkeypatch):
 
 
 def _few_epochs(listed) -> dict:
-    return {name: 2 for name in ("epochs", "dim") if name in listed.options}
+    return {name: 2 for name in ("epochs", "dim") if name in listed.model}
 
 
 @pytest.mark.slow
@@ -287,10 +287,10 @@ def test_the_demo_market_gives_a_row_for_a_model(monkeypatch, tmp_path, model):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("models=[alss]",), "models: 'alss' is unknown; there are baselines, peers, towers, all, als,"),
+        (("models=[alss]",), "models: 'alss' is unknown; there are baselines, peers, towers, all, ratings, als,"),
         (("seeds=[]",), "need a seed"),
         (("on_change=keep",), "on_change='keep' must be refuse or redo"),
-        (("metric=map",), "metric 'map' must be"),
+        (("metric=map",), "metric map: map needs a cut-off"),
         (("data=no-such-data",), "no-such-data"),
         (("trails=3",), "trails"),
     ],
@@ -314,9 +314,9 @@ def test_words_of_training_are_told_from_those_of_the_job():
 def test_all_models_are_every_baseline_peer_and_tower(tmp_path):
     from twotower.benchmarks.plan import _chosen
 
-    assert _chosen(["all"]) == [*model_names(BASELINES), *model_names(PEERS), *tower_names()]
+    assert _chosen(["all"]) == [*baseline_names(), *peer_names(), *tower_names()]
     assert _chosen(["als", "baselines"])[0] == "als"
-    assert len(_chosen(["als", "baselines"])) == len(model_names(BASELINES))
+    assert len(_chosen(["als", "baselines"])) == len(baseline_names())
 
 
 def test_help_names_models_and_data(capsys):

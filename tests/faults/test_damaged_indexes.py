@@ -218,6 +218,6 @@ def test_an_index_folder_that_is_something_else_is_refused(shelf, tmp_path, nati
         shutil.copytree(shelf / "exact" / "first", run / "index", ignore=shutil.ignore_patterns("index"))
     else:
         shutil.copytree(shelf / "exact" / "other" / "index", run / "index")
-    with pytest.raises(BundleError, match=r"half written|something else than an index|built from towers"):
+    with pytest.raises(BundleError, match=r"half written|something else than an index|built from vectors"):
         Bundle.open(run).index()
     assert native_loads == []

@@ -126,7 +126,8 @@ import shutil, sys
 from pathlib import Path
 import numpy as np
 from twotower.ann.exact import ExactIndex
-from twotower.runs.bundle import Bundle, publish_index
+from twotower.runs.bundle import Bundle
+from twotower.runs.publishing import publish_index
 from twotower.config.compose import instantiate
 from twotower.errors import BundleError
 shutil.copytree(sys.argv[1], "disk/x")

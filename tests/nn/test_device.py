@@ -26,7 +26,7 @@ def test_auto_takes_what_is_there(monkeypatch):
 
 def test_a_missing_gpu_is_said(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(BadConfig, match="no GPU; use train"):
+    with pytest.raises(BadConfig, match="no GPU; use device"):
         pick_device("cuda")
 
 

@@ -61,6 +61,9 @@ def _task(model: str, words: Sequence[str], settings: Mapping[str, Any], common:
         words = [f"model={model}", *words]
     composed = plain(compose(words, "train"))
     listed = replace(ListedModel.of(composed), name=model)
+    if model in tower_names() and not model.startswith("default-"):  # published objectives stay as they are
+        search = {place: tried for place, tried in listed.search.items() if not place.startswith("objective.")}
+        listed = replace(listed, search=search)
     return BenchmarkTask(
         "run", model=model, seed=0, settings={name: composed.get(name) for name in ("data", "protocol")},
         listed=asdict(listed if trials else replace(listed, search={})), trials=trials, prepared=composed["prepared"],
