@@ -31,7 +31,8 @@ def test_index_of_other_towers_is_refused_with_both_digests(runs, bundle, other_
     other = runs.publish("second", other_vectors)
     shutil.copytree(bundle.directory / "index", other.directory / "index")
     with pytest.raises(
-        IndexMismatch, match=f"{bundle.towers[:8]}… but this run has {other.towers[:8]}…; run `make build-index`"
+        IndexMismatch,
+        match=f"{bundle.model_digest[:8]}… but this run has {other.model_digest[:8]}…; run `make build-index`",
     ):
         other.index()
 

@@ -76,10 +76,10 @@ def test_manifest_names_every_file_with_size_and_digest(published):
     assert published.manifest["dataset"] == "f1"
 
 
-def test_towers_digest_changes_with_towers_or_vectors_only(runs):
-    first = publish(runs, "a", writer(1), FACTS).towers
-    assert publish(runs, "b", writer(1, n_files=4), FACTS).towers == first
-    assert publish(runs, "c", writer(2), FACTS).towers != first
+def test_the_digest_changes_with_what_was_learnt_or_vectors_only(runs):
+    first = publish(runs, "a", writer(1), FACTS).model_digest
+    assert publish(runs, "b", writer(1, n_files=4), FACTS).model_digest == first
+    assert publish(runs, "c", writer(2), FACTS).model_digest != first
 
 
 def test_latest_follows_the_last_publication_but_not_an_open_bundle(runs, published):
@@ -244,7 +244,7 @@ def test_published_index_is_found_and_its_manifest_says_what_it_is(published):
         "twotower.ann.exact.ExactIndex", "inner_product", 2, 5,
     )  # fmt: skip
     assert said["recall"] == {"10": 1.0}
-    assert said["towers"] == published.towers
+    assert said["model"] == published.model_digest
     assert len(published.index()) == 5
 
 
@@ -252,7 +252,9 @@ def test_index_of_other_towers_is_refused_with_both_digests(runs, published):
     publish_index(published, index_of(published), {})
     other = publish(runs, "other", writer(2), FACTS)
     (published.directory / "index").rename(other.directory / "index")
-    with pytest.raises(IndexMismatch, match=f"{published.towers[:8]}… but this run has {other.towers[:8]}…; run `make"):
+    with pytest.raises(
+        IndexMismatch, match=f"{published.model_digest[:8]}… but this run has {other.model_digest[:8]}…; run `make"
+    ):
         other.index()
 
 

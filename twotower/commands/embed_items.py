@@ -57,7 +57,7 @@ def embed_items(
     bundle = Bundle.open(run, runs_dir)
     own = items is None
     columns = list(item_columns(bundle)) + ([] if own else [id_column])
-    work = EmbedItems(str(bundle.directory.absolute()), bundle.towers, None if own else id_column)
+    work = EmbedItems(str(bundle.directory.absolute()), bundle.model_digest, None if own else id_column)
     source = bundle.directory / "catalogue.parquet" if items is None else Path(items)
     finish = write_matrix if npy else None
     return map_batches(engine, source, work, Path(out), columns=columns or None, finish=finish, **options)

@@ -23,13 +23,13 @@ class FillShards:
     """A `Task`: shard i holds the i-th `shard_rows` item vectors of the run."""
 
     run: str
-    towers: str
+    model: str
     into: Unfinished
     shard_rows: int
 
     def open(self) -> Run:
         """Maps the run's vectors; the trained index is read for each shard, since filling changes it."""
-        vectors = opened(self.run, self.towers).item_vectors()
+        vectors = opened(self.run, self.model).item_vectors()
         trained, spans = self.into.directory / TRAINED, list(ranges(len(vectors), self.shard_rows))
 
         def fill(number: int) -> None:
@@ -77,12 +77,12 @@ def with_sharded_index(
     check_mergeable(index, merge)
     vectors = bundle.item_vectors()
     options = index.options()
-    plan: dict[str, Any] = {"job": "build_shards", "towers": bundle.towers, "options": options}
+    plan: dict[str, Any] = {"job": "build_shards", "model": bundle.model_digest, "options": options}
     spans = list(ranges(len(vectors), shard_rows))
     with workshop((bundle.directory / ".shards").absolute(), {**plan, "shard_rows": shard_rows}) as folder:
         if folder.facts(TRAINED) is None:
             folder.write(TRAINED, lambda path: _train(FaissIndex(**options), vectors, path))
-        task = FillShards(str(bundle.directory.absolute()), bundle.towers, folder, shard_rows)
+        task = FillShards(str(bundle.directory.absolute()), bundle.model_digest, folder, shard_rows)
         missing = [i for i in range(len(spans)) if folder.facts(shard_name(i)) is None]
         with bar("fill shards", "items", sum(spans[i].stop - spans[i].start for i in missing)) as progress:
             for number in engine.each(task, missing):

@@ -31,21 +31,21 @@ class EmbedItems:
 
     Attributes:
         run: directory of the run whose ItemNet is used.
-        towers: digest of its towers.
+        model: digest of its model.
         id_column: column of external ids; None: row i is the run's item i.
     """
 
     run: str
-    towers: str
+    model: str
     id_column: str | None
 
     def facts(self) -> dict[str, Any]:
-        """The towers and how items are named."""
-        return {"job": "embed_items", "towers": self.towers, "id_column": self.id_column}
+        """The model and how items are named."""
+        return {"job": "embed_items", "model": self.model, "id_column": self.id_column}
 
     def open(self) -> Step:
         """Loads the run."""
-        bundle = opened(self.run, self.towers)
+        bundle = opened(self.run, self.model)
         item_ids = IdMap.load(bundle.directory / "item_ids.parquet", "item")
         encoder = item_encoder(bundle)
         schema = read_schema(bundle, encoder.item_columns)
@@ -62,14 +62,14 @@ class EmbedItems:
         return embed
 
 
-def opened(run: str, towers: str) -> Bundle:
+def opened(run: str, model: str) -> Bundle:
     """The run of a job, in a worker.
 
     Raises:
         BundleError: another one was published at its place since the job began.
     """
     bundle = Bundle.open(Path(run))
-    if bundle.towers != towers:
+    if bundle.model_digest != model:
         raise BundleError(f"run {bundle.name!r} was exchanged while the job was running; type the command again")
     return bundle
 

@@ -63,7 +63,7 @@ def run_state(bundle: Bundle) -> dict[str, Any]:
     """What tells two states of a run apart that could answer differently."""
     index = bundle.index_manifest()
     return {
-        "towers": bundle.towers,
+        "model": bundle.model_digest,
         "created": bundle.manifest["created"],
         "index": None if index is None else index["created"],
         "index_options": None if index is None else index.get("options"),

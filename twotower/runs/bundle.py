@@ -40,7 +40,7 @@ class HasVectors(Protocol):
 
 
 LATEST, VECTORS = "latest", "item_vectors.npy"
-_INDEX_FACTS = frozenset(("backend", "metric", "dim", "count", "towers"))
+_INDEX_FACTS = frozenset(("backend", "metric", "dim", "count", "model"))
 _EXCHANGES = 10
 """How often an index may be exchanged while it is being opened."""
 
@@ -51,7 +51,7 @@ class Bundle:
 
     Attributes:
         directory: the run directory.
-        manifest: format, created, dataset, towers, files (size and SHA-256 each) and the facts given when published.
+        manifest: format, created, dataset, model (a digest), files (size and SHA-256 each), the facts given.
     """
 
     directory: Path
@@ -83,9 +83,9 @@ class Bundle:
         return self.directory.resolve().name
 
     @property
-    def towers(self) -> str:
-        """Digest of the towers and the item vectors that they made."""
-        return str(self.manifest["towers"])
+    def model_digest(self) -> str:
+        """Digest of what the model learnt and of its item vectors."""
+        return str(self.manifest["model"])
 
     def config(self) -> dict[str, Any]:
         """The configuration that the run was trained with."""
@@ -128,7 +128,7 @@ class Bundle:
         """What is known of the index (backend, options, recall …), or None if the run has none.
 
         Raises:
-            IndexMismatch: the index was built from other towers.
+            IndexMismatch: the index was built from another model.
         """
         directory = atomic.standing(self.directory / "index")
         if not directory.exists():
@@ -136,10 +136,10 @@ class Bundle:
         manifest = read_manifest(directory)
         if not set(manifest) >= _INDEX_FACTS:
             raise BundleError(f"{directory} holds something else than an index; remove it and run `make build-index`")
-        if manifest["towers"] != self.towers:
+        if manifest["model"] != self.model_digest:
             raise IndexMismatch(
-                f"the index of run {self.name!r} was built from vectors {manifest['towers'][:8]}… "
-                f"but this run has {self.towers[:8]}…; run `make build-index`"
+                f"the index of run {self.name!r} was built from vectors {manifest['model'][:8]}… "
+                f"but this run has {self.model_digest[:8]}…; run `make build-index`"
             )
         return manifest
 
@@ -147,7 +147,7 @@ class Bundle:
         """The run's index, checked before its loader sees a byte; None if there is none.
 
         Raises:
-            IndexMismatch: it belongs to other towers, or is not what its manifest says.
+            IndexMismatch: it belongs to another model, or is not what its manifest says.
             BundleError: a file of it is damaged.
         """
         for _ in range(_EXCHANGES):

@@ -60,7 +60,7 @@ def publish(
                 _rotate(leftover, target, keep)
         with atomic.fresh(new):
             write(new)
-            write_manifest(new, {**facts, "towers": towers_digest(new)})
+            write_manifest(new, {**facts, "model": model_digest(new)})
         former = atomic.put_in_place(new, target)
         if former is not None:
             _rotate(former, target, keep)
@@ -85,7 +85,7 @@ def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) ->
         "metric": index.metric,
         "dim": index.dim,
         "count": len(index),
-        "towers": bundle.towers,
+        "model": bundle.model_digest,
     }
     with atomic.only_one(bundle.directory / ".lock", f"publishing an index for run {bundle.name!r}"):
         with atomic.fresh(bundle.directory / ".index.publishing") as new:
@@ -116,7 +116,7 @@ def save_model(model: "Model", directory: Path) -> None:
         np.save(directory / VECTORS, cast("HasVectors", model).item_vectors)
 
 
-def towers_digest(directory: Path) -> str:
+def model_digest(directory: Path) -> str:
     """One digest for the files that an index depends on: what was learnt and the item vectors."""
     files = [directory / folder / name for folder in ("", "first", "second") for name in _LEARNT]
     digests = [atomic.sha256_of(file) for file in files if file.is_file()]
