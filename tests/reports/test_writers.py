@@ -101,7 +101,7 @@ def test_the_page_names_both_metrics_called_map_and_every_figure_in_it(report):
     assert "Mean of hits / k (some papers call this MAP@k)." in text
     row = report.row("popular", "map@10")
     assert f"| popular | {row.mean:.4f} | {row.low:.4f}–{row.high:.4f} | baseline | – | – | – |" in text
-    assert "known positives are excluded" in text
+    assert "known positives excluded" in text
     assert report.dataset["fingerprint"][:16] in text
 
 

@@ -33,7 +33,7 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
     test = report.split["test"]
     conditions = (
         f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
-        f"{competitors(report)}, known positives excluded"
+        f"{asked(report)}"
     )
     stages = [wording.stage_gain_line(report, gain) for gain in report.stage_gains if gain.metric == report.primary]
     costs = [wording.index_cost_line(report, cost) for cost in report.index_costs]
@@ -41,6 +41,13 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
     further = [*peers, *stages, *costs]
     lines = [conditions, "", text_table(report), *([""] if further else []), *further]
     (file or sys.stdout).write("\n".join(lines) + "\n")
+
+
+def asked(report: Report) -> str:
+    """What was asked of every contender: lists among competitors, or the values of the targets."""
+    if not Metric.parse(report.primary).of_lists:
+        return "the value of every target predicted at its moment"
+    return f"{competitors(report)}, known positives excluded"
 
 
 def competitors(report: Report) -> str:

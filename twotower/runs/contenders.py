@@ -136,7 +136,7 @@ def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, pre
         for name, stage in made.items()
     }
     uses = {}
-    for name in filter(None, (names.first, names.both)):
+    for name in filter(None, (names.first, names.both)) if isinstance(served.direct, Retriever) else ():
         exact = f"{prefix}{name}{EXACTLY}"
         uses[prefix + name] = IndexUse(_in_words(served, served.direct), exact if exact in stages else None)
     both = names.both or ""

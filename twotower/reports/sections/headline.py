@@ -5,6 +5,7 @@ from typing import Any
 
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Row
+from twotower.metrics.metric import Metric
 from twotower.reports import tables, wording
 from twotower.reports.section import Section
 from twotower.reports.verdict import gains_of, verdict_of
@@ -24,6 +25,7 @@ class Headline(Section[None]):
             "cut_offs": tables.cut_offs(report, verdict.row.metric),
             "conclusion": _conclusion(report, verdict.row),
             "competitors": report.split.get("competitors"),
+            "of_lists": Metric.parse(report.primary).of_lists,
         }
 
     def markdown(self, report: Report, value: None) -> Iterator[str]:
