@@ -26,7 +26,7 @@ FLOORS = {
     4: {"config"},
     5: {"runs"},
     6: {"jobs", "reports", "benchmarks"},
-    7: {"commands", "serve", "testing", "train", "evaluate", "recommend", "__main__"},
+    7: {"commands", "testing", "train", "evaluate", "recommend", "__main__"},
 }
 """Unit (package or root module) by floor; an import points to a lower floor or stays in its own unit."""
 DOORS = {("features", "data"), ("nn", "features")}
