@@ -79,9 +79,7 @@ def test_a_model_with_vectors_asks_an_index_and_another_its_own_lists(shelf, kin
     assert bundle.has_vectors == has_vectors
     assert isinstance(served.direct, Retriever if has_vectors else ListRetriever)
     if has_vectors:
-        publish_index(
-            bundle, instantiate({"_target_": "twotower.ann.exact.ExactIndex"}).build(bundle.item_vectors()), {}
-        )
+        publish_index(bundle, ExactIndex().build(bundle.item_vectors()), {})
         assert ServedRun.open(bundle.directory).has_index
     else:
         with pytest.raises(BundleError, match="has no item vectors and needs no index"):
