@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twotower.ann.exact import ExactIndex
 from twotower.data.splitters import LeaveLast
 from twotower.errors import BadConfig, BadInput, BundleError, UnknownId
 from twotower.models.factorization.als import ALS
