@@ -32,6 +32,7 @@ from twotower.evaluation.contest import contest as contest
 from twotower.evaluation.evaluation import Evaluation as Evaluation
 from twotower.evaluation.examine import examine as examine
 from twotower.evaluation.report import Report as Report
+from twotower.metrics.metric import Metric as Metric
 from twotower.models.base import Model as Model
 from twotower.models.base import ScoringModel as ScoringModel
 from twotower.models.factorization.als import ALS as ALS
@@ -39,7 +40,12 @@ from twotower.models.factorization.hybrid import HybridMF as HybridMF
 from twotower.models.factorization.mf import MF as MF
 from twotower.models.linear import EASE as EASE
 from twotower.models.neighbours import ItemKNN as ItemKNN
+from twotower.models.neural import NeuralModel as NeuralModel
+from twotower.models.pairs import PairModel as PairModel
 from twotower.models.popular import Popular as Popular
+from twotower.models.ratings.biases import RatingBiases as RatingBiases
+from twotower.models.ratings.matrix_factorization import RatingMF as RatingMF
+from twotower.models.two_stage import TwoStage as TwoStage
 from twotower.models.two_tower.estimator import TwoTower as TwoTower
 from twotower.models.two_tower.objective import JointObjective as JointObjective
 from twotower.models.two_tower.objective import Objective as Objective
