@@ -53,11 +53,11 @@ def top_k_of_shared(scores: Floats, k: int, exclude: Ragged, allowed: Bools | No
     """`top_k` of queries that all have the same scores [N], which are sorted once and not for every query. [B, k]."""
     answer, lengths = TopK.nothing(len(exclude), k), exclude.lengths
     few, many = np.flatnonzero(lengths <= _SIEVED), np.flatnonzero(lengths > _SIEVED)
-    found = top_k(scores[None], max(1, min(k + int(lengths[few].max(initial=0)), len(scores))), None, allowed)  # [1, F]
-    for part in row_parts(len(few), 32 * found.k, _BLOCK_BYTES):
+    top = top_k(scores[None], max(1, min(k + int(lengths[few].max(initial=0)), len(scores))), None, allowed)  # [1, F]
+    for part in row_parts(len(few), 32 * top.k, _BLOCK_BYTES):
         rows = few[part]
-        every = (len(rows), found.k)
-        tiled = TopK(np.broadcast_to(found.items, every), np.broadcast_to(found.scores, every))
+        every = (len(rows), top.k)
+        tiled = TopK(np.broadcast_to(top.items, every), np.broadcast_to(top.scores, every))
         best = sieve(tiled, exclude.take(rows), k)
         answer.items[rows], answer.scores[rows] = best.items, best.scores
     best = top_k(np.broadcast_to(scores, (len(many), len(scores))), k, exclude.take(many), allowed)
@@ -151,9 +151,9 @@ def row_parts(n_rows: int, bytes_per_row: int, limit: int) -> Iterator[slice]:
 def best_of(items: Ids, scores: Floats, k: int) -> TopK:
     """The k best of many scored candidates [B, C], ties by id, without sorting them all; -inf marks padding. [B, k]."""
     columns = top_k(scores, min(k, scores.shape[1]))
-    found = TopK(np.take_along_axis(items, np.maximum(columns.items, 0), axis=1), columns.scores)
-    found = found.without(columns.items == NO_ITEM)
-    return rescore(found, found.scores, k)
+    top = TopK(np.take_along_axis(items, np.maximum(columns.items, 0), axis=1), columns.scores)
+    top = top.without(columns.items == NO_ITEM)
+    return rescore(top, top.scores, k)
 
 
 def _sort_keys(items: Ids, scores: Floats) -> Ids:
@@ -220,9 +220,9 @@ def _border(maxima: Floats, k: int) -> Floats:
 def _reaching(scores: Floats, border: Floats) -> tuple[Ids, Ids]:
     """Rows and columns of the scores that reach their row's border [b] and are not -inf. Shapes [P]."""
     border = np.maximum(border, np.finfo(np.float32).min).astype(np.float32)
-    found = np.flatnonzero(scores >= border[:, None])
-    row = found // max(1, scores.shape[1])
-    return row, found - row * scores.shape[1]
+    reached = np.flatnonzero(scores >= border[:, None])
+    row = reached // max(1, scores.shape[1])
+    return row, reached - row * scores.shape[1]
 
 
 def _chosen_pairs(scores: Floats, lengths: Ids, k: int) -> Ids:

@@ -107,11 +107,11 @@ class HeldTogether:
 
 def _descendants(pid: int) -> list[int]:
     """Processes that a process started, and theirs; without those that end just now."""
-    found = []
+    figures = []
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
-            found += [int(child) for child in children.read_text().split()]
-    return [*found, *(further for child in found for further in _descendants(child))]
+            figures += [int(child) for child in children.read_text().split()]
+    return [*figures, *(further for child in figures for further in _descendants(child))]
 
 
 def _held(pid: int) -> int:

@@ -118,7 +118,7 @@ def search(task: BenchmarkTask, split: "Split") -> "SearchResult":
     task.tuning.mkdir(parents=True, exist_ok=True)
     _mark(task, ended=False)
     try:
-        found = tune(
+        best = tune(
             listed.build(), listed.search, split,
             metric=task.metric, max_trials=task.trials, minutes=task.tune_minutes, seed=task.search_seed,
             block=task.block, say=print, start=listed.usual(), study_file=task.tuning / STUDY,
@@ -127,9 +127,9 @@ def search(task: BenchmarkTask, split: "Split") -> "SearchResult":
     except TrainingDiverged:  # failed trials would count as tried when the command is typed again
         (task.tuning / STUDY).unlink()
         raise
-    write_tuned(found, task.tuning / BEST, model=task.model, split=split, fixed=listed.fixed)
+    write_tuned(best, task.tuning / BEST, model=task.model, split=split, fixed=listed.fixed)
     _mark(task, ended=True)
-    return found
+    return best
 
 
 def _mark(task: BenchmarkTask, *, ended: bool) -> None:
@@ -192,10 +192,12 @@ def _stages(model: Any, split: Split) -> dict[str, tuple[Any, int]]:
 
     if not isinstance(model, TwoTower):
         return {"": (model, sum(array.size for array in model.state().values()))}
-    made = model.recommender()
+    recommender = model.recommender()
     popular = split.test.history.item_counts().astype("float32")
-    both = TwoStageRecommender(made.retriever, made.ranker, n_candidates=model.n_candidates, popularity=popular)
-    towers = TwoStageRecommender(made.retriever, n_candidates=1, popularity=popular)
+    both = TwoStageRecommender(
+        recommender.retriever, recommender.ranker, n_candidates=model.n_candidates, popularity=popular
+    )
+    towers = TwoStageRecommender(recommender.retriever, n_candidates=1, popularity=popular)
     learnt = {name: tensor.numel() for name, tensor in model.encoder.model.named_parameters()}
     first, every = sum(n for name, n in learnt.items() if not name.startswith("rank_net.")), sum(learnt.values())
     stages: dict[str, tuple[Any, int]] = {"towers": (towers, first), "towers + RankNet": (both, every)}

@@ -147,12 +147,12 @@ def installed_peers(dim: int, threads: int, seed: int = 0) -> dict[str, Callable
         threads: that they may use.
         seed: of their vectors and draws.
     """
-    found: dict[str, Callable[[Interactions], Throughput]] = {}
+    loops: dict[str, Callable[[Interactions], Throughput]] = {}
     if find_spec("implicit"):
-        found["implicit, BPR"] = lambda events: _implicit_bpr(events, dim, threads, seed)
+        loops["implicit, BPR"] = lambda events: _implicit_bpr(events, dim, threads, seed)
     if find_spec("lightfm"):
-        found["LightFM, WARP"] = lambda events: _lightfm_warp(events, dim, threads, seed)
-    return found
+        loops["LightFM, WARP"] = lambda events: _lightfm_warp(events, dim, threads, seed)
+    return loops
 
 
 def _implicit_bpr(events: Interactions, dim: int, threads: int, seed: int) -> Throughput:

@@ -120,12 +120,12 @@ def locate(target: Any) -> Callable[..., Any]:
         raise BadConfig(f"_target_ {target!r} is refused: only classes and functions of twotower may be named")
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        named = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise BadConfig(f"_target_ {target!r}: {one_line(error)}") from error
-    if not (inspect.isclass(found) or inspect.isfunction(found)) or not found.__module__.startswith(ALLOWED_PREFIX):
+    if not (inspect.isclass(named) or inspect.isfunction(named)) or not named.__module__.startswith(ALLOWED_PREFIX):
         raise BadConfig(f"_target_ {target!r} is refused: it is not a class or function defined in twotower")
-    return found
+    return named
 
 
 def group_files(group: str) -> tuple[Path, ...]:

@@ -41,12 +41,12 @@ def defaults_of(target: str) -> dict[str, Any]:
     """
     kind: Any = locate(target)
     if is_dataclass(kind):
-        made = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default
+        defaults = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default
                 for f in fields(kind) if f.init}  # fmt: skip
     else:
-        made = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+        defaults = {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
     missing = (MISSING, inspect.Parameter.empty)
-    return {name: _plain(value) for name, value in made.items() if not any(value is none for none in missing)}
+    return {name: _plain(value) for name, value in defaults.items() if not any(value is none for none in missing)}
 
 
 def meanings_of(target: str) -> dict[str, str]:

@@ -98,9 +98,9 @@ class ListedModel:
         for place, value in changes.items():
             group, option = self._place(place)
             whole[group][option] = value
-        made = {option: instantiate(whole[group]) for option, group in self.taken_as.items()}
+        parts = {option: instantiate(whole[group]) for option, group in self.taken_as.items()}
         target = locate(whole[GROUP].pop("_target_"))
-        model: Model = target(**whole[GROUP], **made)
+        model: Model = target(**whole[GROUP], **parts)
         return model
 
     def build(self, **options: Any) -> "Build":
@@ -180,8 +180,8 @@ def settings_of_run(settings: Mapping[str, Any], listed: ListedModel) -> dict[st
     They are written out whole, so that a run says all its options, whatever the defaults are one day.
     """
     left_out = {*PARTS, *_OF_THE_LIST} - set(listed.parts)
-    kept = {name: value for name, value in settings.items() if name not in left_out}
-    return {**kept, GROUP: dict(listed.model), **{name: dict(part) for name, part in listed.parts.items()}}
+    own = {name: value for name, value in settings.items() if name not in left_out}
+    return {**own, GROUP: dict(listed.model), **{name: dict(part) for name, part in listed.parts.items()}}
 
 
 def chosen(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[ListedModel, ...]]":

@@ -86,8 +86,8 @@ class Model(ABC):
         """
         if not self.refits:
             return self.fit(split, context)
-        found = self.fit(split, context.inside("search")).found_options() if self.finds_options else {}
-        return type(self)(**{**self.options(), **found}).fit(split.refit(), context)
+        chosen = self.fit(split, context.inside("search")).found_options() if self.finds_options else {}
+        return type(self)(**{**self.options(), **chosen}).fit(split.refit(), context)
 
     @property
     def finds_options(self) -> bool:

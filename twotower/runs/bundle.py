@@ -184,8 +184,8 @@ class Bundle:
 
 def runs_in(runs_dir: str | Path) -> list[str]:
     """Names of the complete runs of a folder, newest first."""
-    found = [m for m in Path(runs_dir).glob(f"*/{MANIFEST}") if m.parent.name != LATEST]
-    return [m.parent.name for m in sorted(found, key=lambda m: m.stat().st_mtime, reverse=True)]
+    manifests = [m for m in Path(runs_dir).glob(f"*/{MANIFEST}") if m.parent.name != LATEST]
+    return [m.parent.name for m in sorted(manifests, key=lambda m: m.stat().st_mtime, reverse=True)]
 
 
 def _find(run: str | Path, runs_dir: Path) -> Path:

@@ -82,26 +82,26 @@ def grouped(bundles: Sequence[Bundle], *, pool_seeds: bool) -> list[list[Bundle]
         else:
             alike.append(bundle)
     if len(groups) == len(bundles):
-        found = "there is one run only"
+        reason = "there is one run only"
         if len(bundles) > 1:
             apart = ", ".join(differences(bundles[0].config(), bundles[1].config()))
-            found = f"runs {bundles[0].name!r} and {bundles[1].name!r} also differ in {apart}"
-        raise BadConfig(f"eval.pool_seeds: no two runs differ in train.seed alone; {found}")
+            reason = f"runs {bundles[0].name!r} and {bundles[1].name!r} also differ in {apart}"
+        raise BadConfig(f"eval.pool_seeds: no two runs differ in train.seed alone; {reason}")
     return groups
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], under: str = "") -> list[str]:
     """Places in which two configurations differ, beside seed, names and places of runs."""
-    found: list[str] = []
+    places: list[str] = []
     for key in dict.fromkeys((*one, *other)):
         place, a, b = f"{under}{key}", one.get(key), other.get(key)
         if place in _NAMES_AND_PLACES or place in _SEEDS or a == b:
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += differences(a, b, f"{place}.")
+            places += differences(a, b, f"{place}.")
         else:
-            found.append(place)
-    return found
+            places.append(place)
+    return places
 
 
 def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, prefix: str) -> RunContenders:
@@ -120,7 +120,7 @@ def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, pre
     first, *others = bundles
     served = ServedRun.open(first.directory)
     names = StageNames.of(served, first)
-    made = {name: make() for name, make in _makers(served, first, names, settings).items()}
+    recommenders = {name: make() for name, make in _makers(served, first, names, settings).items()}
     for bundle in others:  # found now, not after hours
         _refuse_other_index(served, ServedRun.open(bundle.directory))
     stages = {
@@ -133,7 +133,7 @@ def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, pre
             {_seed(bundle): partial(_stage, bundle, settings, name) for bundle in others},
             _seed(first),
         )
-        for name, stage in made.items()
+        for name, stage in recommenders.items()
     }
     uses = {}
     for name in filter(None, (names.first, names.both)) if isinstance(served.direct, Retriever) else ():

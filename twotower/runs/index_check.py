@@ -82,9 +82,11 @@ class Verified:
 
         yield row("", "now", "published", "change")
         for k, value in self.recall.items():
-            said = self.claimed.get(k)
+            claim = self.claimed.get(k)
             yield row(
-                f"recall@{k}", f"{value:.4f}", *(("-", "") if said is None else (f"{said:.4f}", f"{value - said:+.4f}"))
+                f"recall@{k}",
+                f"{value:.4f}",
+                *(("-", "") if claim is None else (f"{claim:.4f}", f"{value - claim:+.4f}")),
             )
         for time in self.latencies:
             yield row(f"one query, k={time.k}, p50", f"{time.p50_ms:.3f} ms")

@@ -39,9 +39,9 @@ class Built:
     effort: str = ""
 
     def __str__(self) -> str:
-        found = [f"recall@{k} {value:.4f}" for k, value in self.recall.items()]
-        told = ", ".join([*([self.effort] if self.effort else []), *found])
-        return f"run {self.run}: {self.backend} of {self.count:,} items in {self.seconds:.1f} s, {told}"
+        recalls = [f"recall@{k} {value:.4f}" for k, value in self.recall.items()]
+        details = ", ".join([*([self.effort] if self.effort else []), *recalls])
+        return f"run {self.run}: {self.backend} of {self.count:,} items in {self.seconds:.1f} s, {details}"
 
 
 def build_index(
@@ -134,12 +134,12 @@ def options_in(path: Path) -> Mapping[str, Any]:
     from yaml import YAMLError  # type: ignore[import-untyped]
 
     try:
-        found = plain(OmegaConf.load(path))
+        options = plain(OmegaConf.load(path))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise BadConfig(f"index_file {path} cannot be read: {one_line(error)}") from error
-    if not isinstance(found, Mapping) or "_target_" not in found:
+    if not isinstance(options, Mapping) or "_target_" not in options:
         raise BadConfig(f"index_file {path} must hold _target_ and options, as the files of conf/index/ do")
-    return found
+    return options
 
 
 def _built(options: Mapping[str, Any], vectors: Floats) -> IndexBase:

@@ -214,8 +214,8 @@ class ServedRun:
 
     def title_of(self, item: int) -> str:
         """What people call an item: its title, or the first of its features."""
-        found = self._title(item)
-        return found or ", ".join(str(value) for value in list(self.files.catalogue.describe(item).values())[:2])
+        title = self._title(item)
+        return title or ", ".join(str(value) for value in list(self.files.catalogue.describe(item).values())[:2])
 
     def _title(self, item: int) -> str | None:
         name = self.files.title

@@ -128,17 +128,17 @@ def quotas(scores: Array, sizes: Ids, n: int) -> Ids:
     >>> quotas(np.log([6.0, 3.0, 1.0]), np.array([2, 9, 9]), 10).tolist()  # 4 places left over: 3 and 1
     [2, 6, 2]
     """
-    given = np.zeros(len(sizes), np.int64)
+    quota = np.zeros(len(sizes), np.int64)
     scores = np.asarray(scores, np.float64)
-    while (left := min(n, int(sizes.sum())) - int(given.sum())) > 0:
-        logits = np.where(given < sizes, scores, -np.inf)
+    while (left := min(n, int(sizes.sum())) - int(quota.sum())) > 0:
+        logits = np.where(quota < sizes, scores, -np.inf)
         weights = np.exp(logits - logits.max())  # anew each time, so that the cells that are left never all round to 0
         exact = left * weights / weights.sum()
         whole = np.floor(exact).astype(np.int64)
         by_remainder = np.argsort(whole - exact, kind="stable")
         whole[by_remainder[: left - int(whole.sum())]] += 1
-        given = np.minimum(given + whole, sizes)
-    return given
+        quota = np.minimum(quota + whole, sizes)
+    return quota
 
 
 def _without(members: Ragged, excluded: Ids, usable: Bools | None) -> Ragged:

@@ -44,11 +44,11 @@ class Rule:
         Raises:
             BadConfig: the text has no column, operator and value.
         """
-        found = _SIGN.match(text) or _WORD.match(text)
-        values = _values(found) if found else ()
-        if found is None or not values:
+        match = _SIGN.match(text) or _WORD.match(text)
+        values = _values(match) if match else ()
+        if match is None or not values:
             raise BadConfig(f"rule {text!r}: write a column, one of = != < <= > >= in 'not in', and a value")
-        return cls(found["column"], " ".join(found["operator"].split()).replace("==", "="), values)
+        return cls(match["column"], " ".join(match["operator"].split()).replace("==", "="), values)
 
     def __str__(self) -> str:
         gap = " " if self.operator.endswith("in") else ""

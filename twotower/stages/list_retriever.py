@@ -45,9 +45,9 @@ class ListRetriever:
         return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
 
     def _allowed(self, queries: Queries, k: int, allowed: Bools) -> TopK:
-        wanted = min(self.n_items, int(k / max(allowed.mean(), 1 / self.n_items)) + 1)
+        length = min(self.n_items, int(k / max(allowed.mean(), 1 / self.n_items)) + 1)
         while True:
-            best = sieve(self.recommender.recommend(queries, wanted), queries.exclusions, k, allowed)
-            if wanted == self.n_items or bool((best.items != NO_ITEM).all()):
+            best = sieve(self.recommender.recommend(queries, length), queries.exclusions, k, allowed)
+            if length == self.n_items or bool((best.items != NO_ITEM).all()):
                 return best
-            wanted = min(self.n_items, 4 * wanted)
+            length = min(self.n_items, 4 * length)

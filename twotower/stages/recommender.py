@@ -162,8 +162,8 @@ class TwoStageRecommender:
         best = TopK.nothing(len(queries), k)
         n_parts = min(len(items), -(-len(items) * len(queries) // _GOLD_PAIRS))
         for part in np.array_split(items, n_parts) if n_parts else ():
-            found = top_k(score(queries, part), k, _places(queries.exclusions, part))
-            named = TopK(np.where(found.items == NO_ITEM, NO_ITEM, part[found.items]), found.scores)
+            of_part = top_k(score(queries, part), k, _places(queries.exclusions, part))
+            named = TopK(np.where(of_part.items == NO_ITEM, NO_ITEM, part[of_part.items]), of_part.scores)
             best = _merged(best, named, k)
         return best
 
@@ -194,8 +194,8 @@ class TwoStageRecommender:
         answer = TopK.nothing(len(queries), k)
         for rows, stage in ((np.flatnonzero(is_known), known), (np.flatnonzero(~is_known), unknown)):
             if len(rows):
-                found = stage(queries.take(rows), k)
-                answer.items[rows], answer.scores[rows] = found.items, found.scores
+                top = stage(queries.take(rows), k)
+                answer.items[rows], answer.scores[rows] = top.items, top.scores
         return answer
 
     def _popular(self, queries: Queries, k: int, allowed: Bools | None) -> TopK:

@@ -111,19 +111,19 @@ class Retriever:
             return self.scan(vectors, exclusions, k, allowed)
         n = self.n_items
         fetch = _first_fetch(k + _usual(exclusions), share, n)
-        found = sieve(self.index.search(vectors, fetch), exclusions, k, allowed)
-        short = self._short(found, exclusions, k, allowed)
+        top = sieve(self.index.search(vectors, fetch), exclusions, k, allowed)
+        short = self._short(top, exclusions, k, allowed)
         while len(short) and fetch < n:
             fetch = min(n, 4 * fetch)
             parts = [short[part] for part in row_parts(len(short), 64 * fetch, LONG_LISTS)]
             lists = [
                 sieve(self.index.search(vectors[rows], fetch), exclusions.take(rows), k, allowed) for rows in parts
             ]
-            found = _replaced(found, short, TopK.concatenate(lists))
-            short = self._short(found, exclusions, k, allowed)
+            top = _replaced(top, short, TopK.concatenate(lists))
+            short = self._short(top, exclusions, k, allowed)
         if len(short) and self.vectors is not None:
-            return _replaced(found, short, self.scan(vectors[short], exclusions.take(short), k, allowed))
-        return found
+            return _replaced(top, short, self.scan(vectors[short], exclusions.take(short), k, allowed))
+        return top
 
     def scan(self, vectors: Floats, exclusions: Ragged, k: int, allowed: Bools | None = None) -> TopK:
         """As `search`, by exact comparison with the allowed items, whatever the index is.
@@ -139,8 +139,8 @@ class Retriever:
             return TopK.nothing(len(vectors), k)
         part = ExactIndex(metric=self.index.metric).build(np.asarray(self.vectors[items]))
         most = int(exclusions.lengths.max(initial=0))
-        found = part.search(vectors, min(len(items), k + most))
-        named = TopK(np.where(found.items == NO_ITEM, NO_ITEM, items[found.items]), found.scores)
+        best = part.search(vectors, min(len(items), k + most))
+        named = TopK(np.where(best.items == NO_ITEM, NO_ITEM, items[best.items]), best.scores)
         return sieve(named, exclusions, k)
 
     def exactly(self) -> "Retriever":

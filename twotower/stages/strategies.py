@@ -60,8 +60,8 @@ def retriever_for(
     if strategy == "pseudo":
         return Retriever(PseudoEncoder(encoder, vectors, index.metric, recent=recent), index, vectors)
     if not isinstance(ranker, ScoresCells):
-        told = f"{type(ranker).__name__} cannot" if ranker else "there is none"
-        raise BadConfig(f"strategy 'cluster' lets the ranker score cells, as RankNet can, but {told}")
+        reason = f"{type(ranker).__name__} cannot" if ranker else "there is none"
+        raise BadConfig(f"strategy 'cluster' lets the ranker score cells, as RankNet can, but {reason}")
     cells = completed(_cells_of(direct), vectors)
     return ClusterRetriever(encoder, index, vectors, cells, ranker.cell_scorer(cells), n_cells=n_cells)
 

@@ -48,6 +48,6 @@ def one_blas_thread() -> Iterator[None]:
 
 def as_csr(matrix: Sparse) -> sparse.csr_matrix:
     """The same matrix of the older class, with 32-bit indices, which is what compiled code takes."""
-    found = sparse.csr_matrix(matrix)
-    found.indices, found.indptr = found.indices.astype("int32"), found.indptr.astype("int32")
-    return found
+    csr = sparse.csr_matrix(matrix)
+    csr.indices, csr.indptr = csr.indices.astype("int32"), csr.indptr.astype("int32")
+    return csr

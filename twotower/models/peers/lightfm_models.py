@@ -78,15 +78,17 @@ class LightFMWarp(PeerFactors):
     def _train(self, split: Split, events: Interactions, after_epoch: AfterEpoch) -> None:
         from lightfm import LightFM
 
-        given = self._design(split, events)
+        design = self._design(split, events)
         library = LightFM(
             no_components=self.dim, loss="warp", learning_rate=self.lr, max_sampled=self.n_negatives,
             item_alpha=self.l2, user_alpha=self.l2, random_state=self.seed,
         )  # fmt: skip
         with one_blas_thread():
             for _ in range(self.epochs):
-                library.fit_partial(given.events, given.learning, given.items, num_threads=thread_count(self.threads))
-                after_epoch(*_vectors(library, given))
+                library.fit_partial(
+                    design.events, design.learning, design.items, num_threads=thread_count(self.threads)
+                )
+                after_epoch(*_vectors(library, design))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

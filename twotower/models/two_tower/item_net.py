@@ -66,8 +66,8 @@ class ItemNet(nn.Module):
         """Identities, some of them hidden while training."""
         if not self.training or self.identity_dropout == 0:
             return identities
-        kept = torch.rand(identities.shape, device=identities.device) >= self.identity_dropout
-        return identities * kept
+        shown = torch.rand(identities.shape, device=identities.device) >= self.identity_dropout
+        return identities * shown
 
 
 def _identities(n_rows: int, dim: int, *, sparse: bool) -> nn.Embedding:

@@ -248,8 +248,8 @@ class JointTask:
 
     def _some(self, n: int, rng: np.random.Generator) -> Ids:
         """Rows of the positions on which RankNet is trained."""
-        wanted = self._objective.rank_positions
-        return np.arange(n) if wanted is None or wanted >= n else np.sort(rng.choice(n, wanted, replace=False))
+        most = self._objective.rank_positions
+        return np.arange(n) if most is None or most >= n else np.sort(rng.choice(n, most, replace=False))
 
     def _with_negatives(
         self, chosen: Examples, share: BatchShard, catalogue: Tensor | None, rng: np.random.Generator
