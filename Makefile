@@ -62,7 +62,7 @@ $(BIN)/pip:
 demo: $(READY)  ## the whole line on embedded data: prepare, train, index, evaluate, recommend
 	@$(BIN)/python pipelines/demo.py $(ARGS)
 
-train: $(READY)  ## train towers and RankNet: DATA= RUN= ARGS=
+train: $(READY)  ## train a model, by default towers and RankNet: DATA= RUN= ARGS=
 	$(BIN)/python -m twotower.train $(strip $(data) $(run) $(ARGS))
 
 build-index: $(READY)  ## build the index of a run: RUN= INDEX= ARGS=
