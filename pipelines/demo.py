@@ -36,7 +36,7 @@ def steps(run: str, user: str, overrides: Sequence[str] = ()) -> list[Step]:
 
     Without overrides the training is short, so that all is done in minutes; the command's own default is longer.
     """
-    training = tuple(overrides) or ("train.epochs=5",)
+    training = tuple(overrides) or ("train.epochs=4",)
     recommend = ("-m", "twotower.recommend", "--user", user, "--run", run, "--explain")
     return [
         Step(
