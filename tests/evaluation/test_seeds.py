@@ -9,7 +9,7 @@ import pytest
 from twotower.errors import BadConfig
 from twotower.evaluation.contest import Entrant, contest
 from twotower.evaluation.examine import examine
-from twotower.evaluation.seeds import pooled, takes_seed
+from twotower.evaluation.seeds import pooled
 from twotower.reports.tables import text_table
 from twotower.runs.tuned_contenders import TunedContender
 from twotower.training.context import QUIET
@@ -61,12 +61,10 @@ def test_a_contender_is_tuned_once_and_fitted_for_every_seed(split, by_score, pa
     assert f"3 seeds, sd {row.sd:.4f}" in text_table(report)
 
 
-def test_a_model_without_a_seed_is_fitted_once():
-    class Fixed:
-        def __init__(self, *, weight: float = 1.0) -> None: ...
-
-    assert not takes_seed(Fixed)
-    assert not takes_seed(partial(Fixed, weight=2.0))
+def test_a_model_without_a_seed_is_fitted_once(split, by_score):
+    contender = TunedContender(by_score, {}, seeds=(1, 2), seed_option=None)
+    report = contest(split, {"fixed": contender}, ks=(10,), resamples=20)
+    assert (report.models[0].seeds, report.row("fixed", "map@10").sd) == ((), None)
 
 
 def test_one_seed_leaves_no_spread(split, by_score):

@@ -1,29 +1,12 @@
 """Several seeds of one contender: averaged user by user, so that intervals speak of users and a spread of seeds."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from twotower.errors import BadConfig
 from twotower.evaluation.evaluation import Evaluation, refuse_mixed, refuse_other_users
 from twotower.evaluation.ratio import Ratio, mean_ratio
-
-SEED = "seed"
-
-
-def takes_seed(build: Callable[..., Any]) -> bool:
-    """Whether what `build` makes has an option `seed`; a model without one gives the same every time.
-
-    >>> from functools import partial
-    >>> from twotower.models.factorization.als import ALS
-    >>> from twotower.models.popular import Popular
-    >>> takes_seed(partial(ALS, dim=8)), takes_seed(Popular)
-    (True, False)
-    """
-    options = inspect.signature(build).parameters
-    return SEED in options
 
 
 def checked_seeds(seeds: Sequence[int]) -> None:
