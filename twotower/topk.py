@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from twotower.errors import BadInput
-from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Ragged, TopK
+from twotower.protocols import Recommender
+from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
 _ID_BITS = 0xFFFFFFFF
 _BLOCK_BYTES = 1 << 22
@@ -106,6 +107,22 @@ def sieve(found: TopK, exclusions: Ragged, k: int, allowed: Bools | None = None)
     return TopK(np.take_along_axis(left.items, order, axis=1), np.take_along_axis(left.scores, order, axis=1)).padded(k)
 
 
+def allowed_lists(recommender: Recommender, queries: Queries, k: int) -> TopK:
+    """Lists of allowed items, the same from a recommender that heeds `Queries.allowed` and from one that does not.
+
+    The latter is asked for longer lists, in the last resort for the whole catalogue. Shape [B, k].
+    """
+    found, allowed = recommender.recommend(queries, k), queries.allowed
+    if allowed is None or bool((allowed[found.items] | (found.items == NO_ITEM)).all()):
+        return found
+    length = min(len(allowed), int(k / max(allowed.mean(), 1 / len(allowed))) + 1)
+    while True:
+        best = sieve(recommender.recommend(queries, length), queries.exclusions, k, allowed)
+        if length == len(allowed) or bool((best.items != NO_ITEM).all()):
+            return best
+        length = min(len(allowed), 4 * length)
+
+
 def not_excluded(found: TopK, exclusions: Ragged) -> Bools:
     """False where an item is excluded for its query or is padding. Shape [B, K]."""
     real: Bools = found.items != NO_ITEM
@@ -125,6 +142,13 @@ def mask_excluded(scores: Floats, exclude: Ragged, rows: slice) -> None:
     row = np.repeat(np.arange(len(scores)), exclude.lengths[rows])
     inside = values >= 0
     scores[row[inside], values[inside]] = -np.inf
+
+
+def places_among(exclusions: Ragged, items: Ids) -> Ragged:
+    """Where excluded items stand among rising item ids; those that are not among them are left out. B rows."""
+    place = np.minimum(np.searchsorted(items, exclusions.values), len(items) - 1)
+    inside = items[place] == exclusions.values
+    return Ragged.from_lengths(place[inside], np.bincount(exclusions.row_ids()[inside], minlength=len(exclusions)))
 
 
 def candidates_of(scores: Floats, k: int, slack: Floats) -> tuple[Ids, Ids]:

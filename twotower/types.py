@@ -155,11 +155,16 @@ class Queries:
         users: internal user ids, `UNKNOWN_USER` where unknown. Shape [B].
         histories: internal item ids, oldest first (repeats allowed). B rows.
         exclusions: internal item ids that must not be returned. B rows.
+        allowed: items that may be returned at all, the same for every query; None: all. Shape [N].
+        times: when the events of the histories happened, seconds since the epoch; None: nobody knows. B rows, as long
+            as the histories.
     """
 
     users: Ids
     histories: Ragged
     exclusions: Ragged
+    allowed: Bools | None = None
+    times: Ragged | None = None
 
     def __repr__(self) -> str:
         known = int((self.users >= 0).sum())
@@ -171,6 +176,8 @@ class Queries:
                 f"Queries: {len(self.users)} users, {len(self.histories)} histories, "
                 f"{len(self.exclusions)} exclusions; give one of each per query"
             )
+        if self.times is not None and not np.array_equal(self.times.offsets, self.histories.offsets):
+            raise BadInput("Queries: times must have one entry for each event of the histories")
 
     @classmethod
     def of(cls, users: Array, histories: Ragged | None = None, *, exclude_history: bool = True) -> Self:
@@ -184,7 +191,8 @@ class Queries:
 
     def take(self, rows: Array) -> "Queries":
         """The given queries, in the given order."""
-        return Queries(self.users[rows], self.histories.take(rows), self.exclusions.take(rows))
+        times = None if self.times is None else self.times.take(rows)
+        return Queries(self.users[rows], self.histories.take(rows), self.exclusions.take(rows), self.allowed, times)
 
     def blocks(self, size: int) -> Iterator["Queries"]:
         """Consecutive blocks of at most `size` queries."""

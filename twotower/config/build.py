@@ -17,6 +17,10 @@ def read_source(data: Mapping[str, Any]) -> Dataset:
 
 
 def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:
-    """Cuts a data set by the protocol that was chosen (`protocol=NAME`), else by the data set's own split."""
+    """Cuts a data set by the protocol that was chosen (`protocol=NAME`), else by the data set's own split.
+
+    With `whole_catalogue` items compete that cannot be had at the moment of asking.
+    """
     splitter: Splitter = instantiate(settings.get("protocol") or settings["data"]["split"])
-    return splitter.split(dataset)
+    split = splitter.split(dataset)
+    return split.over_whole_catalogue() if settings.get("whole_catalogue") else split

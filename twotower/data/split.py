@@ -1,17 +1,17 @@
 """`Split` and `Holdout`: what a model may learn from, what it is asked, and what counts as right."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.errors import BadInput, LeakError
-from twotower.types import Ids, Queries, Ragged, distinct
+from twotower.types import Bools, Ids, Queries, Ragged, distinct
 
-FULL_CATALOGUE = "full catalogue"
-"""What targets compete with unless a protocol samples."""
+FULL_CATALOGUE, SAMPLED = "full catalogue", "sampled"
+"""What targets compete with unless a protocol samples or items come and go, and how it is called where one samples."""
 MASK_CELLS = 4_000_000
 """Queries times items excluded at once where only a few items compete: 32 MB of ids."""
 
@@ -25,20 +25,23 @@ class Holdout:
         target: events that it should foresee; pairs already in `history` are removed when made.
         at: the moment of asking, seconds since the epoch; nothing in `history` is later.
         candidates: the only items that compete for each user, targets among them; None: all items do. n_users rows.
+        available: items that can be had at the moment of asking: no others may be returned; None: all can. A target
+            that is listed later stays a target that nobody can find. Shape [N].
     """
 
     history: Interactions
     target: Interactions
     at: int
     candidates: Ragged | None = None
+    available: Bools | None = None
 
     def __repr__(self) -> str:
         return f"<Holdout: {len(self.target):,} targets of {len(self.users()):,} users>"
 
     @classmethod
-    def of(cls, history: Interactions, target: Interactions, at: int) -> "Holdout":
+    def of(cls, history: Interactions, target: Interactions, at: int, available: Bools | None = None) -> "Holdout":
         """Drops known positives and repeated pairs from the target."""
-        return cls(history, target.where(~history.has_pairs_of(target)).unique_pairs(), at)
+        return cls(history, target.where(~history.has_pairs_of(target)).unique_pairs(), at, available=available)
 
     def users(self) -> Ids:
         """Users with at least one target, rising."""
@@ -46,8 +49,12 @@ class Holdout:
 
     def queries(self) -> Queries:
         """One query per user with a target: history shown, known positives excluded."""
-        users = self.users()
-        return Queries.of(users, self.history.by_user().take(users))
+        return self._asked(self.users())
+
+    def _asked(self, users: Ids) -> Queries:
+        shown = self.history.by_user().take(users)
+        times = Ragged(self.history.time, self.history.offsets).take(users)
+        return Queries(users, shown, shown, self.available, times)
 
     def relevant(self) -> Ragged:
         """Target items of each query's user, in the order of `users()`."""
@@ -59,13 +66,13 @@ class Holdout:
 
     def blocks(self, size: int) -> Iterator[tuple[Queries, Ragged]]:
         """Consecutive queries, at most `size` at once, with their relevant items; what does not compete is excluded."""
-        users, histories, targets = self.users(), self.history.by_user(), self.target.by_user()
+        users, targets = self.users(), self.target.by_user()
         if self.candidates is not None:
             size = max(1, min(size, MASK_CELLS // self.target.n_items))
         for start in range(0, len(users), size):
             block = users[start : start + size]
-            asked = Queries.of(block, histories.take(block))
-            yield Queries(block, asked.histories, self._excluded(asked)), targets.take(block)
+            asked = self._asked(block)
+            yield replace(asked, exclusions=self._excluded(asked)), targets.take(block)
 
     def _excluded(self, asked: Queries) -> Ragged:
         """Known positives, or where candidates are given everything else."""
@@ -78,13 +85,15 @@ class Holdout:
 
     @property
     def competitors(self) -> str:
-        """What a target is ranked against: "full catalogue", or e.g. "sampled, 99 negatives"."""
+        """What a target is ranked against: "full catalogue", what is available of it, or "sampled, 99 negatives"."""
         if self.candidates is None:
-            return FULL_CATALOGUE
+            if self.available is None:
+                return FULL_CATALOGUE
+            return f"{int(self.available.sum()):,} of {len(self.available):,} items, available when asked"
         n = self.candidates.take(self.users()).lengths - self.relevant().lengths
         high = int(n.max(initial=0))
         low = int(n.min(initial=high))
-        return f"sampled, {high} negatives" if low == high else f"sampled, {low} to {high} negatives"
+        return f"{SAMPLED}, {high} negatives" if low == high else f"{SAMPLED}, {low} to {high} negatives"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +161,11 @@ class Split:
     def ready_for(self) -> Holdout:
         """What a model that reads histories and profiles when asked stands ready for after its fit: the test."""
         return self.test
+
+    def over_whole_catalogue(self) -> "Split":
+        """The same with every item competing, also what cannot be had at the moment of asking."""
+        validation, test = (replace(part, available=None) for part in (self.validation, self.test))
+        return replace(self, validation=validation, test=test)
 
     def refit(self) -> "Split":
         """Train and validation events together as train, for the last fit before the test.

@@ -13,6 +13,7 @@ from twotower.evaluation.predicted import Predictions
 from twotower.evaluation.ratio import Ratio
 from twotower.metrics.metric import Metric
 from twotower.protocols import PairPredictor, Recommender
+from twotower.topk import allowed_lists
 
 DEFAULT_KS = (1, 5, 10, 30, 100)
 """The cut-offs of every report."""
@@ -33,9 +34,10 @@ def examine(
 ) -> Evaluation:
     """Asks for every user with a target.
 
-    Lists compete over the full catalogue (or the holdout's candidates), known positives excluded. Values are asked for
-    every target pair at the target's moment. Memory is bounded by the block, beside 8 bytes per user, metric and
-    cut-off and some numbers per target pair; the figures are the same for every block size.
+    What competes in lists is the full catalogue, what of it is available when asked, or the holdout's candidates; known
+    positives are excluded. Values are asked for every target pair at the target's moment. Memory is bounded by the
+    block, beside 8 bytes per user, metric and cut-off and some numbers per target pair; the figures are the same for
+    every block size.
 
     Args:
         model: whom to examine, for whatever it does: recommend, predict values, or both.
@@ -59,7 +61,7 @@ def examine(
     if lists:
         recommender = cast(Recommender, model)
         for asked, relevant in holdout.blocks(block):
-            accumulator.add(recommender.recommend(asked, max(accumulator.ks)), relevant)
+            accumulator.add(allowed_lists(recommender, asked, max(accumulator.ks)), relevant)
     per_user, sliced = accumulator.per_user(), accumulator.sliced()
     values = [metric for metric in wanted if not metric.of_lists]
     if values:

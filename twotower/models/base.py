@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from twotower.data.dataset import Dataset
+from twotower.data.interactions import Interactions
 from twotower.data.split import Split
 from twotower.errors import BadInput, BundleError, NotFitted
 from twotower.protocols import Ranker
@@ -56,7 +58,7 @@ class Model(ABC):
 
     @abstractmethod
     def recommend(self, queries: Queries, k: int) -> TopK:
-        """Ranked lists [B, k] without excluded items, ties by internal id; the same for every block size.
+        """Ranked lists [B, k] of allowed items without excluded ones, ties by internal id; for any block size the same.
 
         Raises:
             NotFitted: neither `fit` nor `load` was called.
@@ -70,6 +72,27 @@ class Model(ABC):
     def ranker(self) -> Ranker | None:
         """The second stage that the model brings along for its own candidates, if it has one."""
         return None
+
+    def serve(self, dataset: Dataset, history: Interactions, at: int) -> Self:
+        """Takes profiles, catalogue and whatever else it read of the data as of another moment, without learning.
+
+        A model that reads nothing but the histories of queries has nothing to take.
+
+        Args:
+            dataset: users and catalogue with the id spaces of training.
+            history: events before `at`.
+            at: seconds since the epoch.
+        """
+        return self
+
+    @property
+    def serves_other_moments(self) -> bool:
+        """Whether `serve` brings it up to date, so that it need not be fitted again for a later moment."""
+        return type(self).serve is not Model.serve
+
+    def unfitted(self) -> Self:
+        """A model of the same options that has learnt nothing."""
+        return type(self)(**{name: getattr(self, name) for name in self.options()})
 
     @abstractmethod
     def state(self) -> dict[str, Array]:
@@ -209,7 +232,7 @@ class ScoringModel(Model):
 
     def _best(self, queries: Queries, k: int) -> TopK:
         """What `score` and `top_k` say of a block of queries; a model that knows a shorter way to it takes that."""
-        return top_k(self.score(queries), k, queries.exclusions)
+        return top_k(self.score(queries), k, queries.exclusions, queries.allowed)
 
 
 def _changed(options: Mapping[str, Any], defaults: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, Any]]:

@@ -65,7 +65,7 @@ class Popular(ScoringModel):
         return np.tile(self._counts, (len(queries), 1))
 
     def _best(self, queries: Queries, k: int) -> TopK:
-        return top_k_of_shared(self._counts, k, queries.exclusions)
+        return top_k_of_shared(self._counts, k, queries.exclusions, queries.allowed)
 
     def _block_size(self) -> int:
         return BLOCK_QUERIES

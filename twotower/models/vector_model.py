@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 
 from twotower.models.base import BLOCK_QUERIES, ScoringModel
-from twotower.models.best_products import ItemVectors, best_products
+from twotower.models.best_products import ItemVectors, best_products, pair_products
 from twotower.models.matrix import all_zero, products, with_fallback
-from twotower.topk import top_k_of_shared
-from twotower.types import Array, Bools, Floats, Queries, TopK
+from twotower.topk import places_among, top_k_of_shared
+from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, TopK
 
 
 class VectorModel(ScoringModel):
@@ -29,6 +29,7 @@ class VectorModel(ScoringModel):
     """Scores where nothing is known of the user. Shape [N]."""
     _measured: tuple[Array, ItemVectors] | None = None
     _last: tuple[Queries, Floats, Floats] | None = None
+    _last_allowed: tuple[Bools, Floats, Ids, ItemVectors] | None = None
 
     @property
     def item_vectors(self) -> Floats:
@@ -70,15 +71,44 @@ class VectorModel(ScoringModel):
         vectors = self.query_vectors(queries)
         unknown = all_zero(vectors)
         if not unknown.any():
-            return best_products(self._extended(vectors), self._items(), queries.exclusions, k)
+            return self._nearest(vectors, queries, k)
         answer = TopK.nothing(len(queries), k)
         rows, others = np.flatnonzero(~unknown), np.flatnonzero(unknown)
-        exclusions = queries.exclusions
-        known = best_products(self._extended(vectors[rows]), self._items(), exclusions.take(rows), k)
-        popular = top_k_of_shared(self._popular, k, exclusions.take(others))
+        known = self._nearest(vectors[rows], queries.take(rows), k)
+        popular = top_k_of_shared(self._popular, k, queries.exclusions.take(others), queries.allowed)
         for chosen, best in ((rows, known), (others, popular)):
             answer.items[chosen], answer.scores[chosen] = best.items, best.scores
         return answer
+
+    def _nearest(self, vectors: Floats, queries: Queries, k: int) -> TopK:
+        """The allowed items of the largest products. Shape [B, k]."""
+        if queries.allowed is None:
+            return best_products(self._extended(vectors), self._items(), queries.exclusions, k)
+        places, vectors_of = self._allowed_items(queries.allowed)
+        best = best_products(self._extended(vectors), vectors_of, places_among(queries.exclusions, places), k)
+        return TopK(np.where(best.items == NO_ITEM, NO_ITEM, places[best.items]), best.scores)
+
+    def _allowed_items(self, allowed: Bools) -> tuple[Ids, ItemVectors]:
+        """Allowed items and their vectors; kept while the same mask is asked for. Shapes [n], [n, D]."""
+        last = self._last_allowed
+        if last is None or last[0] is not allowed or last[1] is not self._item_vectors:
+            places = np.flatnonzero(allowed)
+            self._last_allowed = last = (
+                allowed,
+                self._item_vectors,
+                places,
+                ItemVectors.of(self._item_vectors[places]),
+            )
+        return last[2], last[3]
+
+    def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
+        """Products of the candidates alone, whatever the size of the catalogue. Shape [B, C]."""
+        self._check(queries)
+        vectors = self.query_vectors(queries)
+        scores = pair_products(self._extended(vectors), candidates.items, self._item_vectors)
+        unknown = all_zero(vectors)
+        scores[unknown] = self._popular[np.maximum(candidates.items[unknown], 0)]
+        return scores
 
     def _block_size(self) -> int:
         return BLOCK_QUERIES

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from twotower.data.split import FULL_CATALOGUE, Split
+from twotower.data.split import FULL_CATALOGUE, SAMPLED, Split
 from twotower.evaluation.report import Report
 from twotower.reports.watching import Watched, watch
 from twotower.runs.bundle import Bundle
@@ -36,8 +36,8 @@ class ExaminedRun:
 
     @property
     def on_full_catalogue(self) -> bool:
-        """Whether targets compete with all items; else lists over the whole catalogue mean something else."""
-        return bool(self.report.split.get("competitors", FULL_CATALOGUE) == FULL_CATALOGUE)
+        """Whether no competitors are drawn; else lists out of the catalogue mean something else."""
+        return not str(self.report.split.get("competitors", FULL_CATALOGUE)).startswith(SAMPLED)
 
     @cached_property
     def served(self) -> ServedRun:

@@ -3,7 +3,7 @@
 import sys
 from typing import TextIO
 
-from twotower.data.split import FULL_CATALOGUE
+from twotower.data.split import FULL_CATALOGUE, SAMPLED
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import ModelFacts, Row
 from twotower.metrics.labels import metric_label
@@ -52,8 +52,10 @@ def asked(report: Report) -> str:
 
 def competitors(report: Report) -> str:
     """What targets are ranked against; sampled figures are marked wherever they stand."""
-    sampled = report.split.get("competitors", FULL_CATALOGUE)  # reports of format 1 from before there were others
-    return f"full catalogue of {report.dataset['items']:,}" if sampled == FULL_CATALOGUE else f"{sampled} per user"
+    among = str(report.split.get("competitors", FULL_CATALOGUE))  # reports of format 1 from before there were others
+    if among == FULL_CATALOGUE:
+        return f"full catalogue of {report.dataset['items']:,}"
+    return f"{among} per user" if among.startswith(SAMPLED) else among
 
 
 def test_note(report: Report) -> str:

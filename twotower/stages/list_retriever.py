@@ -1,10 +1,12 @@
 """`ListRetriever`: the first stage of a model without vectors: its own lists, which no filter can shorten."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from twotower.protocols import Recommender
-from twotower.topk import sieve
-from twotower.types import NO_ITEM, Bools, Floats, Queries, TopK
+from twotower.topk import allowed_lists
+from twotower.types import Bools, Floats, Queries, TopK
 
 BLOCK_PLACES = 1 << 24
 """Places of lists held at once while a filter asks for longer ones: 200 MiB."""
@@ -41,13 +43,8 @@ class ListRetriever:
         """The k best allowed items of each query without its exclusions; padded where fewer are left. Shape [B, k]."""
         if allowed is None:
             return self.recommender.recommend(queries, k)
-        blocks = [self._allowed(block, k, allowed) for block in queries.blocks(max(1, BLOCK_PLACES // self.n_items))]
+        asked = replace(queries, allowed=allowed)
+        blocks = [
+            allowed_lists(self.recommender, block, k) for block in asked.blocks(max(1, BLOCK_PLACES // self.n_items))
+        ]
         return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
-
-    def _allowed(self, queries: Queries, k: int, allowed: Bools) -> TopK:
-        length = min(self.n_items, int(k / max(allowed.mean(), 1 / self.n_items)) + 1)
-        while True:
-            best = sieve(self.recommender.recommend(queries, length), queries.exclusions, k, allowed)
-            if length == self.n_items or bool((best.items != NO_ITEM).all()):
-                return best
-            length = min(self.n_items, 4 * length)

@@ -1,7 +1,7 @@
 """`TwoStageRecommender`: retrieve, filter, rank, select; its `Trace` keeps what each stage removed and said."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from twotower.errors import BadConfig, BadInput
 from twotower.protocols import Ranker
 from twotower.stages.filters import all_of
-from twotower.topk import not_excluded, rescore, top_k, top_k_of_shared
+from twotower.topk import not_excluded, places_among, rescore, top_k, top_k_of_shared
 from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, Ragged, TopK
 
 How = Literal["known user", "from the given history", "popular items"]
@@ -112,6 +112,7 @@ class TwoStageRecommender:
         self.n_candidates = n_candidates
         self.rules = dict(rules or {})
         self.allowed = all_of(self.rules.values())
+        self._last_allowed: tuple[Bools, Bools] | None = None
         self.popularity = np.full(retriever.n_items, -np.inf, np.float32) if popularity is None else popularity
 
     def recommend(self, queries: Queries, k: int) -> TopK:
@@ -147,14 +148,14 @@ class TwoStageRecommender:
         if self.ranker is None:
             raise BadConfig("gold_standard: there is no ranker")
         lists = [
-            self._by_way(block, k, self._rank_everything, lambda q, n: self._popular(q, n, self.allowed))
+            self._by_way(block, k, self._rank_everything, lambda q, n: self._popular(q, n, self._allowed(q)))
             for block in queries.blocks(_BLOCK_QUERIES)
         ]
         return TopK.concatenate(lists) if lists else TopK.nothing(0, k)
 
     def _rank_everything(self, queries: Queries, k: int) -> TopK:
         """The ranker's k best of all allowed items, part of the catalogue by part. Shape [B, k]."""
-        n, usable = self.retriever.n_items, self.retriever.available(self.allowed)
+        n, usable = self.retriever.n_items, self.retriever.available(self._allowed(queries))
         items = np.arange(n) if usable is None else np.flatnonzero(usable)
         score = (
             self.ranker.scores_everywhere if isinstance(self.ranker, EveryItemRanker) else self._scores_of_candidates
@@ -162,7 +163,7 @@ class TwoStageRecommender:
         best = TopK.nothing(len(queries), k)
         n_parts = min(len(items), -(-len(items) * len(queries) // _GOLD_PAIRS))
         for part in np.array_split(items, n_parts) if n_parts else ():
-            of_part = top_k(score(queries, part), k, _places(queries.exclusions, part))
+            of_part = top_k(score(queries, part), k, places_among(queries.exclusions, part))
             named = TopK(np.where(of_part.items == NO_ITEM, NO_ITEM, part[of_part.items]), of_part.scores)
             best = _merged(best, named, k)
         return best
@@ -178,13 +179,22 @@ class TwoStageRecommender:
 
     def _candidates(self, queries: Queries, k: int, *, unfiltered: bool = False) -> TopK:
         """First stage of every query, popular items for those of which nothing is known. Shape [B, C]."""
-        allowed = None if unfiltered else self.allowed
+        allowed = None if unfiltered else self._allowed(queries)
         return self._by_way(
             queries,
             max(k, self.n_candidates),
             lambda known, width: self.retriever.retrieve(known, width, allowed),
             lambda unknown, width: self._popular(unknown, width, allowed),
         )
+
+    def _allowed(self, queries: Queries) -> Bools | None:
+        """What both the rules and the queries allow; the same array for the same mask of the queries. Shape [N]."""
+        if queries.allowed is None or self.allowed is None:
+            return self.allowed if queries.allowed is None else queries.allowed
+        last = self._last_allowed
+        if last is None or last[0] is not queries.allowed:
+            self._last_allowed = last = (queries.allowed, queries.allowed & self.allowed)
+        return last[1]
 
     def _by_way(self, queries: Queries, k: int, known: Stage, unknown: Stage) -> TopK:
         """Answers the queries that the first stage knows by one stage and the others by another. Shape [B, k]."""
@@ -217,7 +227,7 @@ class TwoStageRecommender:
 
     def _before_filters(self, queries: Queries, k: int) -> tuple[TopK, dict[str, Ids]]:
         """What the first stage finds without any filter, and how much of it each filter removes."""
-        free = Queries.of(queries.users, queries.histories, exclude_history=False)
+        free = replace(queries, exclusions=Ragged.empty(len(queries)))
         retrieved = self._candidates(free, k, unfiltered=True)
         return retrieved, self._removed(retrieved, queries)
 
@@ -253,13 +263,6 @@ def ways(queries: Queries) -> tuple[How, ...]:
         "known user" if k else "from the given history" if h else "popular items"
         for k, h in zip(known, shown, strict=True)
     )
-
-
-def _places(exclusions: Ragged, items: Ids) -> Ragged:
-    """Where excluded items stand among rising item ids; those that are not among them are left out. B rows."""
-    place = np.minimum(np.searchsorted(items, exclusions.values), len(items) - 1)
-    inside = items[place] == exclusions.values
-    return Ragged.from_lengths(place[inside], np.bincount(exclusions.row_ids()[inside], minlength=len(exclusions)))
 
 
 def _merged(a: TopK, b: TopK, k: int) -> TopK:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -114,6 +115,14 @@ class ModelTests:
         top = self.model().recommend(queries, self.model().n_items)
         for row, excluded in enumerate(queries.exclusions):
             assert not set(top.items[row]) & set(excluded)
+
+    def test_only_allowed_items_are_returned(self) -> None:
+        queries, n = two_tastes().test.queries(), self.model().n_items
+        allowed = np.arange(n) % 3 != 0
+        top = self.model().recommend(replace(queries, allowed=allowed), 10)
+        expected = topk.sieve(self.model().recommend(queries, n), queries.exclusions, 10, allowed)
+        np.testing.assert_array_equal(top.items, expected.items)
+        np.testing.assert_allclose(top.scores, expected.scores, rtol=1e-4, atol=1e-4)
 
     def test_equal_scores_are_ordered_by_id(self) -> None:
         top = self.model().recommend(queries_of([[], [0, 3]]), self.model().n_items)

@@ -80,4 +80,4 @@ def blind_watched(split: Split) -> Split:
 
 
 def _without_targets(test: Holdout, history: Interactions) -> Holdout:
-    return Holdout(history, test.target.where(np.empty(0, np.int64)), test.at)
+    return Holdout(history, test.target.where(np.empty(0, np.int64)), test.at, available=test.available)

@@ -63,14 +63,19 @@ def assemble(
         raise BadInput(f"split {name} of {dataset.name}: no training events; {remedy}")
     at = asked_at or (int(before_validation.time.max()), int(before_test.time.max()))
     held_out = (
-        Holdout.of(before_validation, events.where(validation), at[0]),
-        Holdout.of(before_test, events.where(test), at[1]),
+        Holdout.of(before_validation, events.where(validation), at[0], available_at(dataset, asked_at and at[0])),
+        Holdout.of(before_test, events.where(test), at[1], available_at(dataset, asked_at and at[1])),
     )
     for part, holdout, mask in zip(("validation", "test"), held_out, (validation, test), strict=True):
         if not len(holdout.target):
             why = "all its pairs are already known" if mask.any() else "no event falls into it"
             raise BadInput(f"split {name} of {dataset.name}: the {part} part is empty ({why}); {remedy}")
     return Split(dataset, learnt, *held_out, name, ordered_by_time)
+
+
+def available_at(dataset: Dataset, moment: int | None) -> Bools | None:
+    """Items for sale at a moment that is the same for all; None where there is no such moment or nobody knows. [N]."""
+    return None if moment is None or dataset.lifetimes is None else dataset.lifetimes.available(moment)
 
 
 def distinct_ranks(events: Interactions) -> tuple[Ids, Ids]:

@@ -1,5 +1,6 @@
 """`Published`: the cut that a publisher made, with validation taken out of its training part."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.sources.published import TEST, TRAIN, read_negatives
-from twotower.data.split import Holdout, Split
+from twotower.data.split import Split
 from twotower.data.splitters.parts import assemble, check_shares, distinct_ranks, rounded
 from twotower.data.splitters.sampled import with_negatives
 from twotower.errors import BadConfig, BadInput
@@ -94,7 +95,7 @@ class Published:
         n = int(np.median(listed.take(cut.test.users()).lengths)) - 1
         where = f"split {self.name} of {cut.dataset.name}"
         validation = with_negatives(cut.validation, n, (self.seed, 0), where=where)
-        test = Holdout(cut.test.history, cut.test.target, cut.test.at, listed)
+        test = replace(cut.test, candidates=listed, available=None)
         return Split(cut.dataset, cut.train, validation, test, cut.name, cut.ordered_by_time)
 
 

@@ -1,5 +1,7 @@
 """`SampledNegatives`: any split, with each user's targets among a few drawn items instead of the full catalogue."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from twotower.data.dataset import Dataset
@@ -66,7 +68,7 @@ def with_negatives(holdout: Holdout, n: int, seed: tuple[int, ...], *, where: st
         free[touched] = False
         rows[user] = np.concatenate([targets[user], _draw(free, n, (*seed, int(user)), where)])
         free[touched] = True
-    return Holdout(holdout.history, holdout.target, holdout.at, Ragged.from_lists(rows))
+    return replace(holdout, candidates=Ragged.from_lists(rows), available=None)
 
 
 def _draw(free: Bools, n: int, seed: tuple[int, ...], where: str) -> Ids:
