@@ -1,22 +1,31 @@
 """`FeatureEncoder`: learns vocabularies and z-norm statistics from a table's rows and encodes tables of that schema."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, get_args
 
 import numpy as np
 
 from twotower.data.tables import Column, ColumnValues, FeatureTable, Kind
-from twotower.errors import BundleError
-from twotower.features.encoded import EncodedTable
-from twotower.features.fields import CategoricalField, CodedField, MultiField, NumberField, TextField
-from twotower.features.vocabulary import Vocabulary
+from twotower.errors import BadConfig, BundleError
+from twotower.features.encoded import PERIODIC, EncodedTable
+from twotower.features.fields import CategoricalField, MultiField, TextField
+from twotower.features.number_fields import BinnedField, NumberEncoding, NumberField
 from twotower.types import Array, Floats
 
-FORMAT = 1
+FORMAT = 2
 """Version of `encoder.json`."""
+CodedField = CategoricalField | MultiField | TextField | BinnedField
+FIELDS: dict[str, type[CodedField]] = {
+    "categorical": CategoricalField,
+    "multi_categorical": MultiField,
+    "text": TextField,
+    "binned": BinnedField,
+}
+"""Coded fields by the name under which `encoder.json` keeps them."""
+NUMBERS = (Kind.CONTINUOUS, Kind.TIMESTAMP)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +38,18 @@ class FeatureEncoder:
     | multi-categorical | a bag of known values whose weights sum to 1, empty when none is known |
     | text | a bag of hashed words, term frequencies that sum to 1 |
     | continuous, timestamp | z-value, 0 where missing; with an indicator column `<name>?` if any was missing |
+    | the same, "quantile" or "piecewise" | also a field `<name>#` of the bin, or of the knots around the value |
+    | the same, "periodic" | also a column `<name>~`: the z-value, which networks read by waves of learnt frequencies |
 
     Attributes:
-        coded: fields that become codes, in the schema's order.
+        coded: fields that become codes: categories and words, then bins, each in the schema's order.
         numbers: fields that become z-values, in the schema's order.
+        periodic: names of the numbers that networks also read by waves.
     """
 
     coded: tuple[CodedField, ...]
     numbers: tuple[NumberField, ...]
+    periodic: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -49,6 +62,9 @@ class FeatureEncoder:
         missing_indicator: bool = True,
         hash_buckets: int = 1024,
         exclude: Sequence[str] = (),
+        numbers: NumberEncoding = "z",
+        number_bins: int = 20,
+        number_encodings: Mapping[str, NumberEncoding] | None = None,
     ) -> Self:
         """Learns from some rows of a table.
 
@@ -60,26 +76,35 @@ class FeatureEncoder:
             missing_indicator: give an indicator column to each number that is missing in some row.
             hash_buckets: buckets of each text field.
             exclude: columns to leave out, e.g. a title that only names an item to people.
+            numbers: what numbers become beside their z-values.
+            number_bins: most bins of a number that becomes codes.
+            number_encodings: another choice than `numbers` for some columns.
 
         Raises:
-            BadInput: `exclude` names a column that is not there.
-            BadConfig: `min_count`, `max_values` or `hash_buckets` is below 1.
+            BadInput: `exclude` or `number_encodings` name a column that is not there.
+            BadConfig: `min_count`, `max_values` or `hash_buckets` is below 1, `number_bins` below 2, or an encoding is
+                unknown or meant for a column that holds no numbers.
         """
         left_out = {table.schema[name].name for name in exclude}
         columns = [c for c in table.schema.columns if c.name not in left_out]
         learnt = table if rows is None else table.take(np.asarray(rows))
-        numbers = (Kind.CONTINUOUS, Kind.TIMESTAMP)
+        numeric = [c for c in columns if c.kind in NUMBERS]
+        chosen = _encodings(table, numeric, numbers, number_encodings or {})
         return cls(
-            tuple(
-                _fit_coded(c, learnt[c.name], min_count, max_values, hash_buckets)
-                for c in columns
-                if c.kind not in numbers
+            (
+                *(
+                    _fit_coded(c, learnt[c.name], min_count, max_values, hash_buckets)
+                    for c in columns
+                    if c.kind not in NUMBERS
+                ),
+                *(
+                    BinnedField.fit(c, learnt[c.name], n_bins=number_bins, soft=chosen[c.name] == "piecewise")
+                    for c in numeric
+                    if chosen[c.name] in ("quantile", "piecewise")
+                ),
             ),
-            tuple(
-                NumberField.fit(c, learnt[c.name], missing_indicator=missing_indicator)
-                for c in columns
-                if c.kind in numbers
-            ),
+            tuple(NumberField.fit(c, learnt[c.name], missing_indicator=missing_indicator) for c in numeric),
+            tuple(c.name for c in numeric if chosen[c.name] == "periodic"),
         )
 
     @property
@@ -89,8 +114,15 @@ class FeatureEncoder:
 
     @property
     def continuous_names(self) -> tuple[str, ...]:
-        """Columns of `EncodedTable.continuous`: the z-values, then the indicators."""
-        return tuple(f.name for f in self.numbers) + tuple(f"{f.name}?" for f in self.numbers if f.indicator)
+        """Columns of `EncodedTable.continuous`: the z-values, the indicators, what is read by waves."""
+        indicators = tuple(f"{f.name}?" for f in self.numbers if f.indicator)
+        return tuple(f.name for f in self.numbers) + indicators + tuple(name + PERIODIC for name in self.periodic)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads, each once."""
+        read = [column for field in self.coded for column in field.columns]
+        return tuple(dict.fromkeys([*read, *(field.name for field in self.numbers)]))
 
     def transform(self, table: FeatureTable) -> EncodedTable:
         """Encodes every row.
@@ -98,10 +130,11 @@ class FeatureEncoder:
         Raises:
             BadInput: a fitted column is absent or of another kind.
         """
-        codes = {field.name: field.encode(table[field.name]) for field in self.coded}
+        codes = {field.name: field.encode(*(table[column] for column in field.columns)) for field in self.coded}
         z = self.z_values(table)
-        missing = np.isnan(z[:, [f.indicator for f in self.numbers]])
-        continuous = np.hstack([np.nan_to_num(z, nan=0.0), missing.astype(np.float32)])
+        missing, known = np.isnan(z[:, [f.indicator for f in self.numbers]]), np.nan_to_num(z, nan=0.0)
+        waves = known[:, [f.name in self.periodic for f in self.numbers]]
+        continuous = np.hstack([known, missing.astype(np.float32), waves])
         return EncodedTable(self.sizes, codes, continuous, self.continuous_names)
 
     def z_values(self, table: FeatureTable) -> Floats:
@@ -116,8 +149,9 @@ class FeatureEncoder:
         directory.mkdir(parents=True, exist_ok=True)
         facts = {
             "format": FORMAT,
-            "coded": [_coded_facts(field) for field in self.coded],
+            "coded": [{"field": _name_of(field), **field.facts()} for field in self.coded],
             "numbers": [asdict(field) for field in self.numbers],
+            "periodic": self.periodic,
         }
         (directory / "encoder.json").write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -132,8 +166,9 @@ class FeatureEncoder:
         if facts["format"] != FORMAT:
             raise BundleError(f"{directory / 'encoder.json'} has format {facts['format']}, this version reads {FORMAT}")
         return cls(
-            tuple(_coded_of(field) for field in facts["coded"]),
+            tuple(FIELDS[field.pop("field")].of(**field) for field in facts["coded"]),
             tuple(NumberField(**field) for field in facts["numbers"]),
+            tuple(facts["periodic"]),
         )
 
 
@@ -146,16 +181,20 @@ def _fit_coded(
     return field_class.fit(column.name, values, min_count=min_count, max_values=max_values)
 
 
-def _coded_facts(field: CodedField) -> dict[str, Any]:
-    if isinstance(field, TextField):
-        return {"kind": Kind.TEXT, "name": field.name, "buckets": field.buckets}
-    kind = Kind.CATEGORICAL if isinstance(field, CategoricalField) else Kind.MULTI_CATEGORICAL
-    return {"kind": kind, "name": field.name, "values": field.vocabulary.values.tolist()}
+def _name_of(field: CodedField) -> str:
+    return next(name for name, kind in FIELDS.items() if type(field) is kind)
 
 
-def _coded_of(facts: dict[str, Any]) -> CodedField:
-    if facts["kind"] == Kind.TEXT:
-        return TextField(facts["name"], facts["buckets"])
-    vocabulary = Vocabulary(np.asarray(facts["values"], dtype=object))
-    field_class = CategoricalField if facts["kind"] == Kind.CATEGORICAL else MultiField
-    return field_class(facts["name"], vocabulary)
+def _encodings(
+    table: FeatureTable, numeric: Sequence[Column], default: NumberEncoding, others: Mapping[str, NumberEncoding]
+) -> dict[str, NumberEncoding]:
+    """What each number becomes."""
+    for name, encoding in {"numbers": default, **others}.items():
+        if encoding not in get_args(NumberEncoding):
+            raise BadConfig(f"{name}: encoding {encoding!r} is unknown; use {', '.join(get_args(NumberEncoding))}")
+    for name in others:
+        if table.schema[name].kind not in NUMBERS:
+            raise BadConfig(
+                f"number_encodings: {name} is {table.schema[name].kind}; name continuous or timestamp columns"
+            )
+    return {c.name: others.get(c.name, default) for c in numeric}

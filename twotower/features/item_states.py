@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from twotower.data.dataset import ItemVersions
-from twotower.data.tables import FeatureTable
+from twotower.data.tables import ColumnValues, FeatureTable
 from twotower.errors import BadInput
 from twotower.features.encoded import Bags, Codes, take_codes
 from twotower.features.encoders import FeatureEncoder
@@ -42,8 +42,10 @@ class ItemStates:
         item = versions.item if versions else np.empty(0, np.int64)
         codes: dict[str, Codes] = {}
         for field in encoder.coded:
-            base = field.encode(items[field.name])
-            later = field.encode(changed[field.name]) if field.name in changed.values else take_codes(base, item)
+            base = field.encode(*(items[column] for column in field.columns))
+            later = take_codes(base, item)
+            if changed.values.keys() & set(field.columns):
+                later = field.encode(*(_since(items, changed, column, item) for column in field.columns))
             codes[field.name] = _joined(base, later)
         z = encoder.z_values(items)
         later_z = z[item]
@@ -79,6 +81,14 @@ class ItemStates:
         """The given states, numbered anew; which item they belong to is forgotten."""
         taken = {name: take_codes(codes, rows) for name, codes in self.codes.items()}
         return ItemStates(self.sizes, taken, self.z[rows], self.z_names, len(rows))
+
+
+def _since(items: FeatureTable, changed: FeatureTable, column: str, item: Ids) -> ColumnValues:
+    """A column as it is after each change."""
+    if column in changed.values:
+        return changed[column]
+    values = items[column]
+    return values[item] if isinstance(values, np.ndarray) else values.take(item)
 
 
 def _joined(base: Codes, later: Codes) -> Codes:

@@ -79,7 +79,7 @@ class TowerEncoder:
     @property
     def item_columns(self) -> tuple[str, ...]:
         """Names of the item features that ItemNet reads."""
-        return tuple(field.name for field in (*self._features.items.coded, *self._features.items.numbers))
+        return self._features.items.columns
 
     @torch.inference_mode()
     def embed(self, items: FeatureTable, known: Ids) -> Floats:

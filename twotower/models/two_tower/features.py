@@ -10,6 +10,7 @@ import numpy as np
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.tables import FeatureTable, Kind
+from twotower.errors import BadConfig
 from twotower.features.encoded import EncodedTable
 from twotower.features.encoders import FeatureEncoder
 from twotower.features.item_states import ItemStates
@@ -40,6 +41,7 @@ class TowerFeatures:
     def fit(cls, dataset: Dataset, events: Interactions, options: FeatureOptions, identity_min_count: int) -> Self:
         """Learns vocabularies and statistics from the users and items of the training events."""
         at = int(events.time.max()) + 1
+        _check_named(dataset, options)
         return cls(
             options,
             _fit(dataset.users, np.flatnonzero(np.bincount(events.user)), options, None),
@@ -112,7 +114,22 @@ class TowerFeatures:
 
 def _fit(table: FeatureTable, rows: Ids, options: FeatureOptions, title: str | None) -> FeatureEncoder:
     names_only = {title} if title and table.schema[title].kind is Kind.TEXT else set()
-    exclude = [c.name for c in table.schema.columns if c.name in {*options.exclude, *names_only}]
+    there = set(table.schema.names)
     return FeatureEncoder.fit(
-        table, rows, min_count=options.min_count, hash_buckets=options.hash_buckets, exclude=exclude
+        table,
+        rows,
+        min_count=options.min_count,
+        hash_buckets=options.hash_buckets,
+        exclude=sorted({*options.exclude, *names_only} & there),
+        numbers=options.numbers,
+        number_bins=options.number_bins,
+        number_encodings={name: kind for name, kind in options.number_encodings.items() if name in there},
     )
+
+
+def _check_named(dataset: Dataset, options: FeatureOptions) -> None:
+    """An encoding of a column that neither users nor items have was meant for another one."""
+    there = sorted({*dataset.users.schema.names, *dataset.items.schema.names})
+    for name in options.number_encodings:
+        if name not in there:
+            raise BadConfig(f"features.number_encodings: no column {name!r}; there are {', '.join(there) or 'none'}")
