@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from twotower.data.tables import Categories, Column, FeatureSchema, FeatureTable, Kind
+from twotower.data.tables import MISSING_TIME, Categories, Column, FeatureSchema, FeatureTable, Kind
 from twotower.errors import BadConfig, BadInput
 from twotower.features.cosine import RawCosine
 from twotower.features.encoded import Bags, as_matrix
@@ -159,3 +159,48 @@ def test_limits_hold_for_bins_too():
     field = BinnedField.fit(column, np.array([1.0, 2.0, 99.0]), n_bins=4, soft=False)
     assert field.knots.tolist() == [1, 2]
     assert field.encode(np.array([99.0, -1.0, 2.0])).tolist() == [0, 0, 2]
+
+
+DAY = 86_400
+LISTED = Column("listed", Kind.TIMESTAMP)
+
+
+def listings(*times: int) -> FeatureTable:
+    return FeatureTable(FeatureSchema((LISTED,)), {"listed": np.array(times, np.int64)}, len(times))
+
+
+def test_a_timestamp_becomes_its_age_at_the_moment_on_a_scale_of_doubling_days():
+    now = 1000 * DAY
+    encoder = FeatureEncoder.fit(listings(0, now), times="age")
+    assert (encoder.sizes, encoder.continuous_names, encoder.columns) == ({"listed@": 20}, (), ("listed",))
+    asked = listings(now - DAY, now - 8 * DAY, now - round(DAY * 2**2.5), now, now - 60)
+    found = dense(encoder.transform(asked, now).codes["listed@"], 20)
+    # knots at 2^-4, …, 2^14 days have the codes 1 to 19: one day 5, eight days 8, 2^2.5 days half 7 and half 8
+    assert found.argmax(axis=1).tolist()[:2] == [5, 8]
+    assert found[2, [7, 8]] == pytest.approx([0.5, 0.5], abs=1e-4)
+    assert found[3:, 1].tolist() == [1, 1]  # younger than the first knot
+
+
+def test_the_future_and_the_missing_have_no_age():
+    now = 100 * DAY
+    encoder = FeatureEncoder.fit(listings(0), times="age")
+    found = dense(encoder.transform(listings(now + 1, MISSING_TIME, now - DAY), now).codes["listed@"], 20)
+    assert found[:, 0].tolist() == [1, 1, 0]
+    later = dense(encoder.transform(listings(now + 1), now + 1 + DAY).codes["listed@"], 20)
+    assert later[0, 5] == pytest.approx(1)  # a day after it came true
+
+
+def test_ages_need_a_moment_and_timestamps(tmp_path):
+    encoder = FeatureEncoder.fit(listings(0), times="age")
+    with pytest.raises(BadInput, match="listed becomes its age: say at which moment"):
+        encoder.transform(listings(0))
+    with pytest.raises(BadConfig, match="x: encoding 'age' is for timestamp columns"):
+        FeatureEncoder.fit(table(1, 2), numbers="age")
+    encoder.save(tmp_path)
+    assert FeatureEncoder.load(tmp_path).ages == encoder.ages
+
+
+def test_ages_are_no_part_of_an_items_state():
+    encoder = FeatureEncoder.fit(listings(0, DAY), times="age")
+    assert ItemStates.of(encoder, listings(0, DAY)).codes == {}
+    assert FeatureEncoder.fit(listings(0, DAY), times="quantile").sizes == {"listed#": 3}

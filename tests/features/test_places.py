@@ -5,6 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twotower.data.tables import Column, FeatureSchema, FeatureTable, Kind
+from twotower.errors import BadInput
+from twotower.features.encoders import FeatureEncoder
 from twotower.features.places import EARTH_RADIUS, KILOMETRES_A_DEGREE, NOWHERE, cells, kilometres
 
 BERLIN, PARIS = (52.5200, 13.4050), (48.8566, 2.3522)
@@ -60,3 +63,39 @@ def test_missing_and_impossible_places_have_no_cell_and_180_is_minus_180():
     assert cells([np.nan, 91.0, 0.0, 90.0], [0.0, 0.0, 181.0, 0.0], 30.0).tolist()[:3] == [NOWHERE] * 3
     east, west = cells([0.01, 0.01], [180.0, -180.0], 30.0)
     assert east == west >= 0
+
+
+LATITUDE, LONGITUDE = Column("lat", Kind.PLACE, low=40.0), Column("lon", Kind.PLACE)
+
+
+def towns(*places: tuple[float, float], columns=(LATITUDE, LONGITUDE)) -> FeatureTable:
+    values = dict(zip((c.name for c in columns), np.array(places, np.float64).T, strict=True))
+    return FeatureTable(FeatureSchema(columns), values, len(places))
+
+
+def test_places_become_cells_of_every_size_and_new_ones_the_unknown_code(tmp_path):
+    munich, augsburg = (48.137, 11.575), (48.371, 10.898)  # 57 km apart
+    learnt = towns(BERLIN, BERLIN, munich, (np.nan, 8.0), (12.0, 8.0))
+    encoder = FeatureEncoder.fit(learnt, place_cells=(300.0, 10.0))
+    assert encoder.sizes == {"lat,lon@300km": 3, "lat,lon@10km": 3}
+    encoder.save(tmp_path)
+    codes = FeatureEncoder.load(tmp_path).transform(towns(munich, augsburg, BERLIN, PARIS, (np.nan, 8.0))).codes
+    assert codes["lat,lon@300km"].tolist() == [1, 1, 2, 0, 0]
+    assert codes["lat,lon@10km"].tolist() == [1, 0, 2, 0, 0]
+
+
+def test_cells_with_too_few_rows_share_the_unknown_code():
+    learnt = towns(BERLIN, BERLIN, PARIS)
+    encoder = FeatureEncoder.fit(learnt, place_cells=(10.0,), min_count=2)
+    assert encoder.transform(learnt).codes["lat,lon@10km"].tolist() == [1, 1, 0]
+
+
+def test_a_place_with_one_column_left_out_has_no_cells_and_the_other_stays_a_number():
+    encoder = FeatureEncoder.fit(towns(BERLIN, PARIS), exclude=["lat"], place_cells=(10.0,))
+    assert (encoder.sizes, encoder.continuous_names) == ({}, ("lon",))
+
+
+def test_a_single_coordinate_is_refused():
+    single = towns((52.0,), columns=(LATITUDE,))
+    with pytest.raises(BadInput, match="lat: a place is two columns"):
+        FeatureEncoder.fit(single, place_cells=(10.0,))

@@ -36,7 +36,10 @@ class ItemStates:
 
     @classmethod
     def of(cls, encoder: FeatureEncoder, items: FeatureTable, versions: ItemVersions | None = None) -> Self:
-        """Encodes the catalogue and its changes; a column that does not change is copied from the item."""
+        """Encodes the catalogue and its changes; a column that does not change is copied from the item.
+
+        Ages are no part of a state: they are told as of a moment.
+        """
         names = tuple(field.name for field in encoder.numbers)
         changed = versions.features if versions else FeatureTable.empty(0)
         item = versions.item if versions else np.empty(0, np.int64)
@@ -52,7 +55,14 @@ class ItemStates:
         for column, number in enumerate(encoder.numbers):
             if number.name in changed.values:
                 later_z[:, column] = number.encode(changed[number.name])
-        return cls(encoder.sizes, codes, np.concatenate([z, later_z]), names, len(items), versions)
+        return cls(
+            {field.name: field.size for field in encoder.coded},
+            codes,
+            np.concatenate([z, later_z]),
+            names,
+            len(items),
+            versions,
+        )
 
     def __len__(self) -> int:
         return len(self.z)

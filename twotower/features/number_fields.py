@@ -10,10 +10,16 @@ from twotower.data.tables import MISSING_TIME, Column, ColumnValues
 from twotower.errors import BadConfig, BadInput
 from twotower.features.encoded import UNKNOWN, Bags, Codes
 from twotower.features.fields import describe
+from twotower.features.windows import DAY
 from twotower.types import Float64s, Floats, Ragged
 
-NumberEncoding = Literal["z", "quantile", "piecewise", "periodic"]
-"""What a number becomes beside its z-value: nothing, a code, two weighted codes, or waves of learnt frequencies."""
+NumberEncoding = Literal["z", "quantile", "piecewise", "periodic", "age"]
+"""What a number becomes beside its z-value: nothing, a code, two weighted codes, or waves of learnt frequencies.
+
+A timestamp may become its age instead: two weighted codes and no z-value.
+"""
+AGE_KNOTS = np.arange(-4.0, 15.0)
+"""Binary logarithms of days: from an hour and a half to 45 years, each twice the one before."""
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond it cannot be carried as float32 and count as missing."""
 
@@ -134,6 +140,40 @@ class BinnedField:
     ) -> Self:
         """A field of known knots."""
         return cls(name, column, np.asarray(knots, np.float64), low, high, soft)
+
+
+@dataclass(frozen=True, slots=True)
+class AgeField:
+    """A timestamp to its age at a moment, as the two knots around the logarithm of its days.
+
+    Nothing is learnt, so a table of a later moment has no ages beyond those of training. A time after the moment is of
+    the future, which nobody knows: `UNKNOWN`, like a missing one.
+
+    Attributes:
+        name: of the field, `<column>@`.
+        column: the column that it reads.
+    """
+
+    name: str
+    column: str
+
+    @classmethod
+    def fit(cls, column: Column) -> Self:
+        """The field of a column."""
+        return cls(f"{column.name}@", column.name)
+
+    @property
+    def size(self) -> int:
+        """Number of codes: the knots and `UNKNOWN`."""
+        return len(AGE_KNOTS) + 1
+
+    def encode(self, values: ColumnValues, at: int) -> Bags:
+        """Bags of the knots around each age, of `UNKNOWN` where it is not known. n rows."""
+        days = (at - numbers_of(self.column, values, None, None)) / DAY
+        known = days >= 0
+        return weighted_knots(
+            AGE_KNOTS, np.where(known, np.log2(np.maximum(np.where(known, days, 1), 2.0**-20)), np.nan)
+        )
 
 
 def bins(knots: Float64s, numbers: Float64s) -> NDArray[np.int32]:

@@ -1,7 +1,13 @@
-"""Places on the globe: kilometres between them, and the cell of a grid that each lies in."""
+"""Places on the globe: kilometres between them, the cell of a grid that each lies in, and the field of such cells."""
+
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
+from twotower.data.tables import Column, ColumnValues, Kind
+from twotower.features.encoded import UNKNOWN, Codes
+from twotower.features.number_fields import numbers_of
 from twotower.types import Array, Float64s, Ids
 
 EARTH_RADIUS = 6371.0088
@@ -44,3 +50,72 @@ def cells(lat: Array, lon: Array, size: float) -> Ids:
     in_row = np.maximum(1, np.rint(360 * KILOMETRES_A_DEGREE * middle / size).astype(np.int64))
     column = ((lon + 180) / 360 * in_row).astype(np.int64) % in_row
     return np.where(known, row * (2 * n_rows + 1) + column, NOWHERE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellField:
+    """A place to the code of its cell; places that are missing or in a cell without training rows become `UNKNOWN`.
+
+    Attributes:
+        name: of the field, `<latitude>,<longitude>@<size>km`.
+        latitude, longitude: the columns that it reads, with their limits.
+        side: of a cell, kilometres.
+        known: numbers of the cells with a code of their own, rising. Shape [n_cells].
+    """
+
+    name: str
+    latitude: Column
+    longitude: Column
+    side: float
+    known: Ids
+
+    @classmethod
+    def fit(
+        cls,
+        latitude: Column,
+        longitude: Column,
+        values: tuple[ColumnValues, ColumnValues],
+        *,
+        side: float,
+        min_count: int,
+    ) -> Self:
+        """Keeps the cells that hold at least `min_count` of the given rows."""
+        name = f"{latitude.name},{longitude.name}@{side:g}km"
+        field = cls(name, latitude, longitude, side, np.empty(0, np.int64))
+        found, counts = np.unique(field.cells_of(*values), return_counts=True)
+        return cls(name, latitude, longitude, side, found[(counts >= min_count) & (found != NOWHERE)])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.latitude.name, self.longitude.name)
+
+    @property
+    def size(self) -> int:
+        """Number of codes: the known cells and `UNKNOWN`."""
+        return len(self.known) + 1
+
+    def cells_of(self, latitude: ColumnValues, longitude: ColumnValues) -> Ids:
+        """Numbers of the cells, `NOWHERE` without a place. Shape [n]."""
+        lat = numbers_of(self.latitude.name, latitude, self.latitude.low, self.latitude.high)
+        lon = numbers_of(self.longitude.name, longitude, self.longitude.low, self.longitude.high)
+        return cells(lat, lon, self.side)
+
+    def encode(self, latitude: ColumnValues, longitude: ColumnValues) -> Codes:
+        """int32 codes. Shape [n]."""
+        found = self.cells_of(latitude, longitude)
+        if not len(self.known):
+            return np.full(len(found), UNKNOWN, np.int32)
+        place = np.minimum(np.searchsorted(self.known, found), len(self.known) - 1)
+        return np.where(self.known[place] == found, place + 1, UNKNOWN).astype(np.int32)
+
+    def facts(self) -> dict[str, Any]:
+        """What `of` makes it of again."""
+        read = {what: [c.name, c.low, c.high] for what, c in (("lat", self.latitude), ("lon", self.longitude))}
+        return {"name": self.name, "side": self.side, "known": self.known.tolist(), **read}
+
+    @classmethod
+    def of(cls, name: str, side: float, known: list[int], lat: list[Any], lon: list[Any]) -> Self:
+        """A field of known cells."""
+        latitude, longitude = (Column(c[0], Kind.PLACE, *c[1:]) for c in (lat, lon))
+        return cls(name, latitude, longitude, side, np.asarray(known, np.int64))

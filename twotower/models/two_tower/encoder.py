@@ -90,7 +90,7 @@ class TowerEncoder:
             known: internal ids, `NO_ITEM` for items that are new: they have no identity. Shape [n].
         """
         identities = np.where(known == NO_ITEM, 0, self._features.identities[known])
-        features = FeatureTensors.of(self._features.items.transform(items), self.device)
+        features = FeatureTensors.of(self._features.items.transform(items, self.inputs.at), self.device)
         vectors: Floats = self.model.item_net(features, self._tensor(identities)).float().cpu().numpy()
         return vectors
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -82,14 +82,16 @@ class TowerFeatures:
         for column, field in enumerate(self.items.numbers):
             if field.indicator:
                 z[items.continuous[:, items.continuous_names.index(f"{field.name}?")] == 1, column] = np.nan
-        return ItemStates(items.sizes, items.codes, z, tuple(numbers), len(items))
+        sizes = {field.name: field.size for field in self.items.coded}
+        return ItemStates(sizes, {name: items.codes[name] for name in sizes}, z, tuple(numbers), len(items))
 
     def _inputs(self, dataset: Dataset, at: int, profiles: EncodedTable) -> TowerInputs:
         return TowerInputs(
-            with_unknown_row(self.users.transform(dataset.users)),
+            with_unknown_row(self.users.transform(dataset.users, at)),
             profiles,
-            self.items.transform(dataset.items_at(at)),
+            self.items.transform(dataset.items_at(at), at),
             self.identities,
+            at,
         )
 
     def save(self, directory: Path) -> None:
@@ -103,9 +105,10 @@ class TowerFeatures:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Opens what `save` wrote."""
-        facts = json.loads((directory / "options.json").read_text())
+        facts: dict[str, Any] = json.loads((directory / "options.json").read_text())
+        options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
         return cls(
-            FeatureOptions(**{**facts, "exclude": tuple(facts["exclude"])}),
+            FeatureOptions(**options),
             FeatureEncoder.load(directory / "users"),
             FeatureEncoder.load(directory / "items"),
             np.load(directory / "identities.npy", allow_pickle=False),
@@ -123,6 +126,8 @@ def _fit(table: FeatureTable, rows: Ids, options: FeatureOptions, title: str | N
         exclude=sorted({*options.exclude, *names_only} & there),
         numbers=options.numbers,
         number_bins=options.number_bins,
+        times=options.times,
+        place_cells=options.place_cells,
         number_encodings={name: kind for name, kind in options.number_encodings.items() if name in there},
     )
 

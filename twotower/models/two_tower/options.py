@@ -52,7 +52,9 @@ class FeatureOptions:
         numbers: what numbers become beside their z-values: quantile codes ("quantile"), piecewise-linear codes
             ("piecewise"), waves of learnt frequencies ("periodic"), or nothing ("z").
         number_bins: most bins of a number that becomes codes.
-        number_encodings: another choice than `numbers` for some columns, by name.
+        times: what timestamps become: their age at the moment of asking ("age"), or one of the above.
+        number_encodings: another choice than `numbers` or `times` for some columns, by name.
+        place_cells: sides in kilometres of the cells of places.
         profiles: learn user profiles from the items that they touched.
         window_days, refresh_days, min_events: of the profile learner.
         markov_weights: weigh kinds of events by how rare they are in the long run: domain, user, user_item, or None.
@@ -63,7 +65,9 @@ class FeatureOptions:
     exclude: tuple[str, ...] = ()
     numbers: NumberEncoding = "quantile"
     number_bins: int = 20
+    times: NumberEncoding = "age"
     number_encodings: Mapping[str, NumberEncoding] = field(default_factory=dict)
+    place_cells: tuple[float, ...] = (100.0, 30.0, 10.0)
     profiles: bool = True
     window_days: float | None = 30
     refresh_days: float = 7
