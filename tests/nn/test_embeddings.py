@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from twotower.features.encoded import Bags, EncodedTable
-from twotower.nn.embeddings import FieldEmbeddings, LinearFields, field_dim, mlp
+from twotower.nn.embeddings import WAVE_WIDTH, FieldEmbeddings, LinearFields, Waves, field_dim, mlp
 from twotower.nn.tensors import FeatureTensors
 from twotower.types import Ragged
 
@@ -92,3 +92,22 @@ def test_mlp_puts_elu_and_dropout_between_layers_only():
     names = [type(layer).__name__ for layer in mlp([4, 8, 8, 2], dropout=0.3)]
     assert names == ["Linear", "ELU", "Dropout", "Linear", "ELU", "Dropout", "Linear"]
     assert [type(layer).__name__ for layer in mlp([4, 2])] == ["Linear"]
+
+
+def test_waves_are_sines_and_cosines_of_the_chosen_columns_through_a_layer_each():
+    waves = Waves([2, 0])
+    continuous = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    out = waves(continuous)
+    frequencies, weights = waves.frequencies.detach().numpy(), waves.weights.detach().numpy()
+    for place, column in enumerate((2, 0)):
+        angle = 2 * np.pi * continuous[:, column].numpy()[:, None] * frequencies[place]
+        expected = np.concatenate([np.sin(angle), np.cos(angle)], axis=1) @ weights[place]
+        np.testing.assert_allclose(out[:, place * WAVE_WIDTH : (place + 1) * WAVE_WIDTH].detach(), expected, atol=1e-5)
+
+
+def test_frequencies_learn():
+    layer = FieldEmbeddings({}, n_continuous=2, periodic=[1])
+    assert layer.width == 2 + WAVE_WIDTH
+    features = FeatureTensors({}, torch.randn(4, 2))
+    layer(features).square().sum().backward()
+    assert layer.waves.frequencies.grad.abs().sum() > 0

@@ -45,7 +45,7 @@ def _values(rows: pa.Table, column: Column, separator: str) -> ColumnValues:
             return Categories(codes, names)
         case Kind.MULTI_CATEGORICAL:
             return _sets(rows, column.name, separator)
-        case Kind.CONTINUOUS:
+        case Kind.CONTINUOUS | Kind.PLACE:
             return _numbers(cells, column)
         case Kind.TIMESTAMP:
             return parse_times(cells, "s")[0]

@@ -16,11 +16,13 @@ class Kind(StrEnum):
     CONTINUOUS = "continuous"
     TEXT = "text"
     TIMESTAMP = "timestamp"
+    PLACE = "place"
+    """A coordinate in degrees. Two such columns in a row are a place: latitude, then longitude."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Name and kind of one feature; `low`/`high` are outlier limits of a continuous one (outside: missing)."""
+    """Name and kind of one feature; `low`/`high` are outlier limits of a number (outside: missing)."""
 
     name: str
     kind: Kind

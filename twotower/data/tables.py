@@ -29,7 +29,7 @@ MISSING_TIME = np.iinfo(np.int64).min
 """A missing timestamp."""
 
 ColumnValues = Categories | MultiCategories | Array
-"""Array: float64 (continuous, NaN = missing), object (text, "" = missing) or int64 (timestamp, MISSING_TIME)."""
+"""Array: float64 (continuous, place; NaN = missing), object (text, "" = missing) or int64 (timestamp, MISSING_TIME)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,12 @@ class FeatureTable:
         return cls(*read_table(path))
 
 
-DTYPES = {Kind.CONTINUOUS: ("f", "float64"), Kind.TIMESTAMP: ("i", "int64"), Kind.TEXT: ("O", "object")}
+DTYPES = {
+    Kind.CONTINUOUS: ("f", "float64"),
+    Kind.PLACE: ("f", "float64"),
+    Kind.TIMESTAMP: ("i", "int64"),
+    Kind.TEXT: ("O", "object"),
+}
 
 
 def _check_kind(column: Column, values: ColumnValues) -> None:
@@ -127,7 +132,7 @@ def _check_kind(column: Column, values: ColumnValues) -> None:
     if not fits:
         actual = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
         raise BadInput(f"FeatureTable: column {column.name!r} is {column.kind}, give {expected}, got {actual}")
-    if isinstance(values, np.ndarray) and column.kind is Kind.CONTINUOUS and np.isinf(values).any():
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f" and np.isinf(values).any():
         row = int(np.isinf(values).argmax())
         raise BadInput(f"FeatureTable: column {column.name!r} of row {row} is infinite; use NaN for a missing value")
 

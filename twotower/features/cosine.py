@@ -75,6 +75,7 @@ def _squares(codes: Codes) -> Floats:
     if not isinstance(codes, Bags):
         known: Floats = (codes != UNKNOWN).astype(np.float32)
         return known
+    codes = codes.known()
     return np.bincount(codes.codes.row_ids(), codes.weights**2, minlength=len(codes)).astype(np.float32)
 
 

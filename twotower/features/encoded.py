@@ -15,6 +15,8 @@ from scipy.sparse import csr_array
 from twotower.errors import BadInput
 from twotower.types import Array, Floats, Ragged
 
+PERIODIC = "~"
+"""Ends the name of a continuous column that networks read by waves of learnt frequencies."""
 UNKNOWN = 0
 """Code of a missing, rare or unseen value in every encoded field."""
 
@@ -23,7 +25,7 @@ UNKNOWN = 0
 class Bags:
     """Weighted codes of a field with any number of values per row (one-many encoding: weights of a row sum to 1).
 
-    A row in which nothing is known is empty: bags made by `of` never hold `UNKNOWN`.
+    A row in which nothing is known is empty: bags made by `of` never hold `UNKNOWN`. Only a number's knots may.
 
     Attributes:
         codes: int32 codes. n rows.
@@ -65,6 +67,14 @@ class Bags:
         positions, lengths = self.codes.positions(rows)
         return Bags(Ragged.from_lengths(self.codes.values[positions], lengths), self.weights[positions])
 
+    def known(self) -> "Bags":
+        """The same without `UNKNOWN`."""
+        known = self.codes.values != UNKNOWN
+        if known.all():
+            return self
+        lengths = np.bincount(self.codes.row_ids()[known], minlength=len(self))
+        return Bags(Ragged.from_lengths(self.codes.values[known], lengths), self.weights[known])
+
 
 Codes = NDArray[np.int32] | Bags
 """One value per row (int32 [n]), or any number of weighted ones."""
@@ -78,6 +88,7 @@ def take_codes(codes: Codes, rows: Array) -> Codes:
 def as_matrix(codes: Codes, size: int) -> csr_array:
     """One sparse row of weights per row (one-hot or one-many); `UNKNOWN` has no entry. Shape [n, size]."""
     if isinstance(codes, Bags):
+        codes = codes.known()
         return csr_array((codes.weights, codes.codes.values, codes.codes.offsets), shape=(len(codes), size))
     known = codes != UNKNOWN
     offsets = np.concatenate([[0], np.cumsum(known)])
@@ -122,6 +133,11 @@ class EncodedTable:
 
     def __len__(self) -> int:
         return len(self.continuous)
+
+    @property
+    def periodic(self) -> tuple[int, ...]:
+        """Columns of `continuous` that networks read by waves of learnt frequencies."""
+        return tuple(i for i, name in enumerate(self.continuous_names) if name.endswith(PERIODIC))
 
     def take(self, rows: Array) -> "EncodedTable":
         """The given rows, in the given order."""

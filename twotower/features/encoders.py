@@ -1,22 +1,33 @@
 """`FeatureEncoder`: learns vocabularies and z-norm statistics from a table's rows and encodes tables of that schema."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, get_args
 
 import numpy as np
 
 from twotower.data.tables import Column, ColumnValues, FeatureTable, Kind
-from twotower.errors import BundleError
-from twotower.features.encoded import EncodedTable
-from twotower.features.fields import CategoricalField, CodedField, MultiField, NumberField, TextField
-from twotower.features.vocabulary import Vocabulary
+from twotower.errors import BadConfig, BadInput, BundleError
+from twotower.features.encoded import PERIODIC, Codes, EncodedTable
+from twotower.features.fields import CategoricalField, MultiField, TextField
+from twotower.features.number_fields import AgeField, BinnedField, NumberEncoding, NumberField
+from twotower.features.places import CellField
 from twotower.types import Array, Floats
 
-FORMAT = 1
+FORMAT = 2
 """Version of `encoder.json`."""
+CodedField = CategoricalField | MultiField | TextField | BinnedField | CellField
+FIELDS: dict[str, type[CodedField]] = {
+    "categorical": CategoricalField,
+    "multi_categorical": MultiField,
+    "text": TextField,
+    "binned": BinnedField,
+    "cell": CellField,
+}
+"""Coded fields by the name under which `encoder.json` keeps them."""
+NUMBERS = (Kind.CONTINUOUS, Kind.TIMESTAMP, Kind.PLACE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,15 +39,23 @@ class FeatureEncoder:
     | categorical | one int32 code, `UNKNOWN` for missing, rare and unseen values |
     | multi-categorical | a bag of known values whose weights sum to 1, empty when none is known |
     | text | a bag of hashed words, term frequencies that sum to 1 |
-    | continuous, timestamp | z-value, 0 where missing; with an indicator column `<name>?` if any was missing |
+    | continuous, timestamp, place | z-value, 0 where missing; with an indicator `<name>?` if any was missing |
+    | the same, "quantile" or "piecewise" | also a field `<name>#` of the bin, or of the knots around the value |
+    | the same, "periodic" | also a column `<name>~`: the z-value, which networks read by waves of learnt frequencies |
+    | timestamp, "age" | instead a field `<name>@` of the age at the moment that `transform` is given |
+    | two of place | also a field of the cell that they lie in, for each side of `place_cells` |
 
     Attributes:
-        coded: fields that become codes, in the schema's order.
+        coded: fields that become codes: categories and words, bins, cells, each in the schema's order.
         numbers: fields that become z-values, in the schema's order.
+        periodic: names of the numbers that networks also read by waves.
+        ages: fields whose codes depend on the moment.
     """
 
     coded: tuple[CodedField, ...]
     numbers: tuple[NumberField, ...]
+    periodic: tuple[str, ...] = ()
+    ages: tuple[AgeField, ...] = ()
 
     @classmethod
     def fit(
@@ -49,6 +68,11 @@ class FeatureEncoder:
         missing_indicator: bool = True,
         hash_buckets: int = 1024,
         exclude: Sequence[str] = (),
+        numbers: NumberEncoding = "z",
+        number_bins: int = 20,
+        times: NumberEncoding = "z",
+        number_encodings: Mapping[str, NumberEncoding] | None = None,
+        place_cells: Sequence[float] = (),
     ) -> Self:
         """Learns from some rows of a table.
 
@@ -60,48 +84,80 @@ class FeatureEncoder:
             missing_indicator: give an indicator column to each number that is missing in some row.
             hash_buckets: buckets of each text field.
             exclude: columns to leave out, e.g. a title that only names an item to people.
+            numbers: what continuous columns become beside their z-values; places have cells instead.
+            number_bins: most bins of a number that becomes codes.
+            times: what timestamps become.
+            number_encodings: another choice than `numbers` or `times` for some columns.
+            place_cells: sides of the cells of places, kilometres.
 
         Raises:
-            BadInput: `exclude` names a column that is not there.
-            BadConfig: `min_count`, `max_values` or `hash_buckets` is below 1.
+            BadInput: `exclude` or `number_encodings` name a column that is not there, or a place lacks its second one.
+            BadConfig: `min_count`, `max_values` or `hash_buckets` is below 1, `number_bins` below 2, a side not above
+                0, or an encoding is unknown or meant for a column of another kind.
         """
         left_out = {table.schema[name].name for name in exclude}
         columns = [c for c in table.schema.columns if c.name not in left_out]
         learnt = table if rows is None else table.take(np.asarray(rows))
-        numbers = (Kind.CONTINUOUS, Kind.TIMESTAMP)
+        numeric = [c for c in columns if c.kind in NUMBERS]
+        chosen = _encodings(table, numeric, numbers, times, number_encodings or {})
+        coded: list[CodedField] = [
+            _fit_coded(c, learnt[c.name], min_count, max_values, hash_buckets) for c in columns if c.kind not in NUMBERS
+        ]
+        for c in numeric:
+            if chosen[c.name] in ("quantile", "piecewise"):
+                soft = chosen[c.name] == "piecewise"
+                coded.append(BinnedField.fit(c, learnt[c.name], n_bins=number_bins, soft=soft))
+        for lat, lon in _places(table, left_out):
+            both = learnt[lat.name], learnt[lon.name]
+            coded += [CellField.fit(lat, lon, both, side=side, min_count=min_count) for side in place_cells]
+        valued = [c for c in numeric if chosen[c.name] != "age"]
         return cls(
-            tuple(
-                _fit_coded(c, learnt[c.name], min_count, max_values, hash_buckets)
-                for c in columns
-                if c.kind not in numbers
-            ),
-            tuple(
-                NumberField.fit(c, learnt[c.name], missing_indicator=missing_indicator)
-                for c in columns
-                if c.kind in numbers
-            ),
+            tuple(coded),
+            tuple(NumberField.fit(c, learnt[c.name], missing_indicator=missing_indicator) for c in valued),
+            tuple(c.name for c in valued if chosen[c.name] == "periodic"),
+            tuple(AgeField.fit(c) for c in numeric if chosen[c.name] == "age"),
         )
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of codes of each coded field."""
-        return {field.name: field.size for field in self.coded}
+        """Number of codes of each coded field, ages included."""
+        return {field.name: field.size for field in (*self.coded, *self.ages)}
 
     @property
     def continuous_names(self) -> tuple[str, ...]:
-        """Columns of `EncodedTable.continuous`: the z-values, then the indicators."""
-        return tuple(f.name for f in self.numbers) + tuple(f"{f.name}?" for f in self.numbers if f.indicator)
+        """Columns of `EncodedTable.continuous`: the z-values, the indicators, what is read by waves."""
+        indicators = tuple(f"{f.name}?" for f in self.numbers if f.indicator)
+        return tuple(f.name for f in self.numbers) + indicators + tuple(name + PERIODIC for name in self.periodic)
 
-    def transform(self, table: FeatureTable) -> EncodedTable:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads, each once."""
+        read = [column for field in self.coded for column in field.columns]
+        return tuple(dict.fromkeys([*read, *(f.name for f in self.numbers), *(f.column for f in self.ages)]))
+
+    def transform(self, table: FeatureTable, at: int | None = None) -> EncodedTable:
         """Encodes every row.
 
+        Args:
+            table: of the schema that was learnt from.
+            at: moment as of which ages are told, seconds since the epoch.
+
         Raises:
-            BadInput: a fitted column is absent or of another kind.
+            BadInput: a fitted column is absent or of another kind, or there are ages but no moment.
         """
-        codes = {field.name: field.encode(table[field.name]) for field in self.coded}
+        codes: dict[str, Codes] = {
+            field.name: field.encode(*(table[column] for column in field.columns)) for field in self.coded
+        }
+        for age in self.ages:
+            if at is None:
+                raise BadInput(
+                    f"{age.column} becomes its age: say at which moment, FeatureEncoder.transform(table, at)"
+                )
+            codes[age.name] = age.encode(table[age.column], at)
         z = self.z_values(table)
-        missing = np.isnan(z[:, [f.indicator for f in self.numbers]])
-        continuous = np.hstack([np.nan_to_num(z, nan=0.0), missing.astype(np.float32)])
+        missing, known = np.isnan(z[:, [f.indicator for f in self.numbers]]), np.nan_to_num(z, nan=0.0)
+        waves = known[:, [f.name in self.periodic for f in self.numbers]]
+        continuous = np.hstack([known, missing.astype(np.float32), waves])
         return EncodedTable(self.sizes, codes, continuous, self.continuous_names)
 
     def z_values(self, table: FeatureTable) -> Floats:
@@ -116,8 +172,10 @@ class FeatureEncoder:
         directory.mkdir(parents=True, exist_ok=True)
         facts = {
             "format": FORMAT,
-            "coded": [_coded_facts(field) for field in self.coded],
+            "coded": [{"field": _name_of(field), **field.facts()} for field in self.coded],
             "numbers": [asdict(field) for field in self.numbers],
+            "periodic": self.periodic,
+            "ages": [asdict(field) for field in self.ages],
         }
         (directory / "encoder.json").write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -132,8 +190,10 @@ class FeatureEncoder:
         if facts["format"] != FORMAT:
             raise BundleError(f"{directory / 'encoder.json'} has format {facts['format']}, this version reads {FORMAT}")
         return cls(
-            tuple(_coded_of(field) for field in facts["coded"]),
+            tuple(FIELDS[field.pop("field")].of(**field) for field in facts["coded"]),
             tuple(NumberField(**field) for field in facts["numbers"]),
+            tuple(facts["periodic"]),
+            tuple(AgeField(**field) for field in facts["ages"]),
         )
 
 
@@ -146,16 +206,38 @@ def _fit_coded(
     return field_class.fit(column.name, values, min_count=min_count, max_values=max_values)
 
 
-def _coded_facts(field: CodedField) -> dict[str, Any]:
-    if isinstance(field, TextField):
-        return {"kind": Kind.TEXT, "name": field.name, "buckets": field.buckets}
-    kind = Kind.CATEGORICAL if isinstance(field, CategoricalField) else Kind.MULTI_CATEGORICAL
-    return {"kind": kind, "name": field.name, "values": field.vocabulary.values.tolist()}
+def _name_of(field: CodedField) -> str:
+    return next(name for name, kind in FIELDS.items() if type(field) is kind)
 
 
-def _coded_of(facts: dict[str, Any]) -> CodedField:
-    if facts["kind"] == Kind.TEXT:
-        return TextField(facts["name"], facts["buckets"])
-    vocabulary = Vocabulary(np.asarray(facts["values"], dtype=object))
-    field_class = CategoricalField if facts["kind"] == Kind.CATEGORICAL else MultiField
-    return field_class(facts["name"], vocabulary)
+def _encodings(
+    table: FeatureTable,
+    numeric: Sequence[Column],
+    numbers: NumberEncoding,
+    times: NumberEncoding,
+    others: Mapping[str, NumberEncoding],
+) -> dict[str, NumberEncoding]:
+    """What each number becomes."""
+    for name, encoding in {"numbers": numbers, "times": times, **others}.items():
+        if encoding not in get_args(NumberEncoding):
+            raise BadConfig(f"{name}: encoding {encoding!r} is unknown; use {', '.join(get_args(NumberEncoding))}")
+    for name in others:
+        if table.schema[name].kind not in NUMBERS:
+            raise BadConfig(f"number_encodings: {name} is {table.schema[name].kind}; name columns of numbers or times")
+    usual: dict[Kind, NumberEncoding] = {Kind.CONTINUOUS: numbers, Kind.TIMESTAMP: times, Kind.PLACE: "z"}
+    chosen = {c.name: others.get(c.name, usual[c.kind]) for c in numeric}
+    for c in numeric:
+        if chosen[c.name] == "age" and c.kind is not Kind.TIMESTAMP:
+            raise BadConfig(f"{c.name}: encoding 'age' is for timestamp columns, this one is {c.kind}")
+    return chosen
+
+
+def _places(table: FeatureTable, left_out: set[str]) -> list[tuple[Column, Column]]:
+    """Latitude and longitude of each place of which no column is left out."""
+    columns = table.schema.of_kind(Kind.PLACE)
+    if len(columns) % 2:
+        raise BadInput(
+            f"{columns[-1].name}: a place is two columns of kind place, latitude and longitude in this order; "
+            f"there are {', '.join(c.name for c in columns)}"
+        )
+    return [pair for pair in zip(columns[::2], columns[1::2], strict=True) if not left_out & {c.name for c in pair}]

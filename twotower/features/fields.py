@@ -1,8 +1,8 @@
-"""Fields: how one column of each kind is learnt and encoded; `encoders` puts them together."""
+"""Fields of categories and words: how a column of each kind is learnt and encoded; `encoders` puts them together."""
 
 import zlib
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +10,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from twotower.data.tables import MISSING, MISSING_TIME, Categories, Column, ColumnValues, MultiCategories
+from twotower.data.tables import MISSING, Categories, ColumnValues, MultiCategories
 from twotower.errors import BadConfig, BadInput
 from twotower.features.encoded import UNKNOWN, Bags, Codes
 from twotower.features.vocabulary import Vocabulary
-from twotower.types import Array, Floats
+from twotower.types import Array
 
 T = TypeVar("T", Categories, MultiCategories)
-LARGEST = float(np.finfo(np.float32).max)
-"""Numbers beyond it cannot be carried as float32 and count as missing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +25,20 @@ class CategoricalField:
 
     name: str
     vocabulary: Vocabulary
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.name,)
+
+    def facts(self) -> dict[str, Any]:
+        """What `of` makes it of again."""
+        return {"name": self.name, "values": self.vocabulary.values.tolist()}
+
+    @classmethod
+    def of(cls, name: str, values: list[str]) -> Self:
+        """A field of a known vocabulary."""
+        return cls(name, Vocabulary(np.asarray(values, dtype=object)))
 
     @classmethod
     def fit(cls, name: str, values: ColumnValues, *, min_count: int, max_values: int | None) -> Self:
@@ -59,6 +71,20 @@ class MultiField:
 
     name: str
     vocabulary: Vocabulary
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.name,)
+
+    def facts(self) -> dict[str, Any]:
+        """What `of` makes it of again."""
+        return {"name": self.name, "values": self.vocabulary.values.tolist()}
+
+    @classmethod
+    def of(cls, name: str, values: list[str]) -> Self:
+        """A field of a known vocabulary."""
+        return cls(name, Vocabulary(np.asarray(values, dtype=object)))
 
     @classmethod
     def fit(cls, name: str, values: ColumnValues, *, min_count: int, max_values: int | None) -> Self:
@@ -106,6 +132,20 @@ class TextField:
             raise BadConfig(f"{self.name}: hash_buckets is {self.buckets}; give 1 or more")
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.name,)
+
+    def facts(self) -> dict[str, Any]:
+        """What `of` makes it of again."""
+        return {"name": self.name, "buckets": self.buckets}
+
+    @classmethod
+    def of(cls, name: str, buckets: int) -> Self:
+        """A field of so many buckets."""
+        return cls(name, buckets)
+
+    @property
     def size(self) -> int:
         """Number of codes."""
         return self.buckets + 1
@@ -113,7 +153,7 @@ class TextField:
     def encode(self, values: ColumnValues) -> Codes:
         """Bags of word buckets 1..buckets. n rows."""
         if not isinstance(values, np.ndarray) or values.dtype != object:
-            raise BadInput(f"{self.name}: the encoder was fitted on text, this column holds {_describe(values)}")
+            raise BadInput(f"{self.name}: the encoder was fitted on text, this column holds {describe(values)}")
         lower = pc.utf8_lower(pa.array(values, pa.large_string()))
         words = pc.split_pattern_regex(lower, pattern=r"[^\p{L}\p{N}]+")
         lengths = pc.list_value_length(words).fill_null(0).to_numpy(zero_copy_only=False)
@@ -128,75 +168,12 @@ class TextField:
         return 1 + zlib.crc32(word.encode()) % self.buckets if word else UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class NumberField:
-    """Continuous values or timestamps to z-values; values that are missing or outside the limits become NaN.
-
-    A field that is constant in the rows to learn from, or never known there, tells rows apart by nothing:
-    its z-values are 0.
-
-    Attributes:
-        name: the column.
-        mean: mean of the known values, in the column's unit (timestamps: seconds).
-        sd: sample standard deviation (divisor n - 1), 0 where it is not defined.
-        low: values below count as missing.
-        high: values above count as missing.
-        indicator: whether an indicator column `<name>?` is 1 where the value is missing.
-    """
-
-    name: str
-    mean: float
-    sd: float
-    low: float | None
-    high: float | None
-    indicator: bool
-
-    @classmethod
-    def fit(cls, column: Column, values: ColumnValues, *, missing_indicator: bool) -> Self:
-        """Float64 statistics over the known values of the given rows."""
-        numbers = _numbers(column.name, values, column.low, column.high)
-        known = numbers[~np.isnan(numbers)]
-        varied = len(known) > 1 and known.min() < known.max()
-        return cls(
-            column.name,
-            float(known.mean()) if len(known) else 0.0,
-            float(known.std(ddof=1)) if varied else 0.0,
-            column.low,
-            column.high,
-            missing_indicator and len(known) < len(numbers),
-        )
-
-    def encode(self, values: ColumnValues) -> Floats:
-        """z-values, NaN where missing. Shape [n]."""
-        numbers = _numbers(self.name, values, self.low, self.high)
-        z = (numbers - self.mean) / self.sd if self.sd > 0 else numbers * 0.0
-        return np.clip(z, -LARGEST, LARGEST).astype(np.float32)
-
-
-CodedField = CategoricalField | MultiField | TextField
-
-
-def _numbers(name: str, values: ColumnValues, low: float | None, high: float | None) -> NDArray[np.float64]:
-    """Values as float64, NaN where missing, outside the limits or too large to be carried."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iufb":
-        raise BadInput(f"{name}: the encoder was fitted on numbers, this column holds {_describe(values)}")
-    numbers = values.astype(np.float64)
-    missing = ~(np.abs(numbers) <= LARGEST)
-    if values.dtype.kind == "i":
-        missing |= values == MISSING_TIME
-    if low is not None:
-        missing |= numbers < low
-    if high is not None:
-        missing |= numbers > high
-    numbers[missing] = np.nan
-    return numbers
-
-
 def _expect(name: str, values: ColumnValues, kind: type[T]) -> T:
     if not isinstance(values, kind):
-        raise BadInput(f"{name}: the encoder was fitted on {kind.__name__}, this column holds {_describe(values)}")
+        raise BadInput(f"{name}: the encoder was fitted on {kind.__name__}, this column holds {describe(values)}")
     return values
 
 
-def _describe(values: ColumnValues | Array) -> str:
+def describe(values: ColumnValues | Array) -> str:
+    """What a column holds, for the text of an error."""
     return f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__

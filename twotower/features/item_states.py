@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from twotower.data.dataset import ItemVersions
-from twotower.data.tables import FeatureTable
+from twotower.data.tables import ColumnValues, FeatureTable
 from twotower.errors import BadInput
 from twotower.features.encoded import Bags, Codes, take_codes
 from twotower.features.encoders import FeatureEncoder
@@ -36,21 +36,33 @@ class ItemStates:
 
     @classmethod
     def of(cls, encoder: FeatureEncoder, items: FeatureTable, versions: ItemVersions | None = None) -> Self:
-        """Encodes the catalogue and its changes; a column that does not change is copied from the item."""
+        """Encodes the catalogue and its changes; a column that does not change is copied from the item.
+
+        Ages are no part of a state: they are told as of a moment.
+        """
         names = tuple(field.name for field in encoder.numbers)
         changed = versions.features if versions else FeatureTable.empty(0)
         item = versions.item if versions else np.empty(0, np.int64)
         codes: dict[str, Codes] = {}
         for field in encoder.coded:
-            base = field.encode(items[field.name])
-            later = field.encode(changed[field.name]) if field.name in changed.values else take_codes(base, item)
+            base = field.encode(*(items[column] for column in field.columns))
+            later = take_codes(base, item)
+            if changed.values.keys() & set(field.columns):
+                later = field.encode(*(_since(items, changed, column, item) for column in field.columns))
             codes[field.name] = _joined(base, later)
         z = encoder.z_values(items)
         later_z = z[item]
         for column, number in enumerate(encoder.numbers):
             if number.name in changed.values:
                 later_z[:, column] = number.encode(changed[number.name])
-        return cls(encoder.sizes, codes, np.concatenate([z, later_z]), names, len(items), versions)
+        return cls(
+            {field.name: field.size for field in encoder.coded},
+            codes,
+            np.concatenate([z, later_z]),
+            names,
+            len(items),
+            versions,
+        )
 
     def __len__(self) -> int:
         return len(self.z)
@@ -79,6 +91,14 @@ class ItemStates:
         """The given states, numbered anew; which item they belong to is forgotten."""
         taken = {name: take_codes(codes, rows) for name, codes in self.codes.items()}
         return ItemStates(self.sizes, taken, self.z[rows], self.z_names, len(rows))
+
+
+def _since(items: FeatureTable, changed: FeatureTable, column: str, item: Ids) -> ColumnValues:
+    """A column as it is after each change."""
+    if column in changed.values:
+        return changed[column]
+    values = items[column]
+    return values[item] if isinstance(values, np.ndarray) else values.take(item)
 
 
 def _joined(base: Codes, later: Codes) -> Codes:

@@ -13,6 +13,11 @@ from twotower.nn.packed import Features, PackedFeatures
 from twotower.nn.sharded_tables import fill_table, local_rows, new_table
 from twotower.nn.tensors import FeatureTensors
 
+N_FREQUENCIES, WAVE_WIDTH = 8, 8
+"""Waves of a column, and the width of what is made of them."""
+WAVE_SCALE = 0.5
+"""Standard deviation of the frequencies at the start, in cycles a standard deviation of the column."""
+
 
 def field_dim(n_values: int) -> int:
     """Width of a field's embedding: ⌈log2 n_values⌉, at least 1.
@@ -32,14 +37,16 @@ class FieldEmbeddings(nn.Module):
     Args:
         sizes: field name to number of codes.
         n_continuous: columns of the continuous block.
+        periodic: columns of it that are read by waves, too.
     """
 
-    def __init__(self, sizes: Mapping[str, int], n_continuous: int) -> None:
+    def __init__(self, sizes: Mapping[str, int], n_continuous: int, periodic: Sequence[int] = ()) -> None:
         super().__init__()
         self.names = tuple(sizes)
         self.tables = nn.ParameterList(new_table(n, field_dim(n)) for n in sizes.values())
         self.block = nn.Linear(n_continuous, n_continuous) if n_continuous else None
-        self.width = sum(field_dim(n) for n in sizes.values()) + n_continuous
+        self.waves = Waves(periodic) if periodic else None
+        self.width = sum(field_dim(n) for n in sizes.values()) + n_continuous + len(periodic) * WAVE_WIDTH
         for n, table in zip(sizes.values(), self.tables, strict=True):
             bound = math.sqrt(3) * math.sqrt(2 / (n + field_dim(n)))  # Xavier's, rounded as torch rounds it
             fill_table(table, lambda part, bound=bound: part.uniform_(-bound, bound))  # type: ignore[misc]
@@ -54,7 +61,34 @@ class FieldEmbeddings(nn.Module):
             parts = [_embed(features, name, table) for name, table in zip(self.names, self.tables, strict=True)]
         if self.block is not None:
             parts.append(self.block(features.continuous))
+        if self.waves is not None:
+            parts.append(self.waves(features.continuous))
         return F.elu(torch.cat(parts, dim=1)) if parts else features.continuous
+
+
+class Waves(nn.Module):
+    """Sine and cosine of some columns at learnt frequencies, then a linear layer for each column.
+
+    Source: Gorishniy, Rubachev, Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, NeurIPS 2022,
+    section 3.3 ("PL"); the non-linearity is that of `FieldEmbeddings`.
+
+    Args:
+        columns: of the continuous block, z-values.
+    """
+
+    def __init__(self, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.columns = list(columns)
+        self.frequencies = nn.Parameter(torch.randn(len(columns), N_FREQUENCIES) * WAVE_SCALE)
+        bound = math.sqrt(3 / N_FREQUENCIES)  # keeps the variance of 2 · N_FREQUENCIES inputs of variance 1/2
+        weights = torch.empty(len(columns), 2 * N_FREQUENCIES, WAVE_WIDTH).uniform_(-bound, bound)
+        self.weights = nn.Parameter(weights)
+
+    def forward(self, continuous: Tensor) -> Tensor:
+        """Continuous columns [n, C] to [n, columns · WAVE_WIDTH]."""
+        angles = 2 * math.pi * continuous[:, self.columns, None] * self.frequencies  # [n, columns, frequencies]
+        waves = torch.cat([angles.sin(), angles.cos()], dim=-1)
+        return torch.einsum("nci,cio->nco", waves, self.weights).flatten(1)
 
 
 class LinearFields(nn.Module):

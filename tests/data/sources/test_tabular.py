@@ -34,6 +34,8 @@ ITEMS = pd.DataFrame(
         "colours": [["red", "blue"], [], ["red"]],
         "shares": [[0.75, 0.25], [], [1.0]],
         "listed": ["2000-01-01", "2000-01-02T12:00:00", None],
+        "lat": [52.5, None, 48.1],
+        "lon": [13.4, 9.9, 11.6],
     }
 )
 USERS = pd.DataFrame({"id": ["u1", "u2", "u10", "u11"], "age": [30, 40, 50, 60]})
@@ -44,7 +46,7 @@ OPTIONS = {
         "path": "items", "id": "sku", "title": "name", "category": "kind",
         "columns": {
             "plz": "categorical", "price": {"kind": "continuous", "low": 0}, "listed": "timestamp",
-            "colours": {"kind": "multi_categorical", "weights": "shares"},
+            "colours": {"kind": "multi_categorical", "weights": "shares"}, "lat": "place", "lon": "place",
         },
     },
     "users": {"path": "users", "id": "id", "columns": {"age": "continuous"}},
@@ -91,10 +93,10 @@ def check(dataset: Dataset) -> None:
     spade, pan, rake = (dataset.items.describe(row) for row in range(3))
     assert spade == {
         "name": "Spade", "kind": "garden", "plz": "01067", "price": 12.5, "listed": 946684800,
-        "colours": ["red", "blue"],
+        "colours": ["red", "blue"], "lat": 52.5, "lon": 13.4,
     }  # fmt: skip
-    assert pan == {"kind": "kitchen", "plz": "01067", "price": 3.0, "colours": ["red"]}
-    assert rake == {"name": "Rake", "kind": "garden", "plz": "99084", "listed": 946814400}
+    assert pan == {"kind": "kitchen", "plz": "01067", "price": 3.0, "colours": ["red"], "lat": 48.1, "lon": 11.6}
+    assert rake == {"name": "Rake", "kind": "garden", "plz": "99084", "listed": 946814400, "lon": 9.9}
     assert dataset.items["colours"].weights.tolist() == [0.75, 0.25, 1]
     assert dataset.users.describe(2) == {"age": 60.0}  # u11 has no events and stays
 
@@ -221,11 +223,11 @@ def test_an_absent_yaml_is_named_with_the_example(tmp_path):
         from_yaml(tmp_path / "my.yaml")
 
 
-def test_the_example_has_all_column_kinds_and_splits_by_time():
+def test_the_example_has_all_column_kinds_but_places_and_splits_by_time():
     shop = from_yaml(SHOP).load()
     assert (shop.n_users, shop.n_items, set(shop.interactions.kinds)) == (60, 80, {"view", "save", "buy"})
     kinds = {column.kind for table in (shop.items, shop.users) for column in table.schema.columns}
-    assert kinds == set(Kind)
+    assert kinds == set(Kind) - {Kind.PLACE}
     split = TimeQuantile().split(shop)
     assert len(split.train) > 700
     assert len(split.test.users()) >= 20

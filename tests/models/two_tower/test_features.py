@@ -8,6 +8,7 @@ from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.tables import Categories, Column, FeatureSchema, FeatureTable, Kind
 from twotower.data.versions import ItemVersions
+from twotower.errors import BadConfig
 from twotower.models.two_tower.features import TowerFeatures
 from twotower.models.two_tower.options import FeatureOptions
 
@@ -47,11 +48,22 @@ def fitted(shop: Dataset, **options) -> TowerFeatures:
 
 
 def test_a_text_that_is_the_title_is_no_feature_and_other_texts_are(shop):
-    assert set(fitted(shop).items.sizes) == {"maker", "blurb"}
+    assert set(fitted(shop).items.sizes) == {"maker", "blurb", "price#"}
 
 
 def test_columns_may_be_excluded_and_those_that_are_not_there_are_ignored(shop):
-    assert set(fitted(shop, exclude=("blurb", "age")).items.sizes) == {"maker"}
+    assert set(fitted(shop, exclude=("blurb", "age")).items.sizes) == {"maker", "price#"}
+
+
+def test_numbers_become_quantile_codes_if_nothing_else_is_chosen(shop):
+    assert fitted(shop).items.transform(shop.items).codes["price#"].tolist() == [1, 2, 0, 3, 3]
+    assert "price#" not in fitted(shop, numbers="z").items.sizes
+    assert fitted(shop, number_encodings={"price": "periodic"}).items.periodic == ("price",)
+
+
+def test_an_encoding_of_a_column_that_nobody_has_is_refused(shop):
+    with pytest.raises(BadConfig, match="no column 'prize'; there are blurb, maker, price, title"):
+        fitted(shop, number_encodings={"prize": "z"})
 
 
 def test_vocabularies_know_only_what_training_touched(shop):

@@ -41,12 +41,14 @@ def test_the_added_row_knows_nothing():
 
 
 def test_unknown_users_read_the_last_row():
-    inputs = TowerInputs(with_unknown_row(table()), EncodedTable.empty(3), EncodedTable.empty(4), np.zeros(4, np.int64))
+    inputs = TowerInputs(
+        with_unknown_row(table()), EncodedTable.empty(3), EncodedTable.empty(4), np.zeros(4, np.int64), 9
+    )
     assert inputs.user_rows(np.array([0, -1, 1])).tolist() == [0, 2, 1]
 
 
 def test_on_a_device_they_are_the_same_numbers():
-    inputs = TowerInputs(table(), EncodedTable.empty(3), table(), np.array([1, 0]))
+    inputs = TowerInputs(table(), EncodedTable.empty(3), table(), np.array([1, 0]), 9)
     there = inputs.to(torch.device("cpu"))
     assert (len(there.users), len(there.profiles), len(there.items)) == (2, 3, 2)
     assert there.identities.tolist() == [1, 0]

@@ -23,8 +23,8 @@ class ColumnSpec:
 
     Attributes:
         kind: what it holds.
-        low: (continuous) smaller values count as missing.
-        high: (continuous) larger values count as missing.
+        low: (continuous, place) smaller values count as missing.
+        high: (continuous, place) larger values count as missing.
         separator: (multi_categorical) between the values in one cell, where the file has no lists.
         weights: (multi_categorical) column that holds one number per value, separated likewise.
     """
@@ -54,7 +54,7 @@ def column_of(name: str, spec: ColumnSpec) -> Column:
 
 def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUnit) -> None:
     """Refuses rows whose value is not of the column's kind; missing values are fine."""
-    if spec.kind is Kind.CONTINUOUS:
+    if spec.kind in (Kind.CONTINUOUS, Kind.PLACE):
         table.check_numbers(name, required=False)
     elif spec.kind is Kind.TIMESTAMP:
         table.check_times(name, time_unit, required=False)
@@ -65,7 +65,7 @@ def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUn
 def column_values(table: RawTable, name: str, spec: ColumnSpec) -> ColumnValues:
     """The values of a checked column. n rows."""
     match spec.kind:
-        case Kind.CONTINUOUS:
+        case Kind.CONTINUOUS | Kind.PLACE:
             return table.numbers(name)
         case Kind.TIMESTAMP:
             return table.times(name)

@@ -79,7 +79,7 @@ class TowerEncoder:
     @property
     def item_columns(self) -> tuple[str, ...]:
         """Names of the item features that ItemNet reads."""
-        return tuple(field.name for field in (*self._features.items.coded, *self._features.items.numbers))
+        return self._features.items.columns
 
     @torch.inference_mode()
     def embed(self, items: FeatureTable, known: Ids) -> Floats:
@@ -90,7 +90,7 @@ class TowerEncoder:
             known: internal ids, `NO_ITEM` for items that are new: they have no identity. Shape [n].
         """
         identities = np.where(known == NO_ITEM, 0, self._features.identities[known])
-        features = FeatureTensors.of(self._features.items.transform(items), self.device)
+        features = FeatureTensors.of(self._features.items.transform(items, self.inputs.at), self.device)
         vectors: Floats = self.model.item_net(features, self._tensor(identities)).float().cpu().numpy()
         return vectors
 

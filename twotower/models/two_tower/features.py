@@ -3,13 +3,14 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.tables import FeatureTable, Kind
+from twotower.errors import BadConfig
 from twotower.features.encoded import EncodedTable
 from twotower.features.encoders import FeatureEncoder
 from twotower.features.item_states import ItemStates
@@ -40,6 +41,7 @@ class TowerFeatures:
     def fit(cls, dataset: Dataset, events: Interactions, options: FeatureOptions, identity_min_count: int) -> Self:
         """Learns vocabularies and statistics from the users and items of the training events."""
         at = int(events.time.max()) + 1
+        _check_named(dataset, options)
         return cls(
             options,
             _fit(dataset.users, np.flatnonzero(np.bincount(events.user)), options, None),
@@ -80,14 +82,16 @@ class TowerFeatures:
         for column, field in enumerate(self.items.numbers):
             if field.indicator:
                 z[items.continuous[:, items.continuous_names.index(f"{field.name}?")] == 1, column] = np.nan
-        return ItemStates(items.sizes, items.codes, z, tuple(numbers), len(items))
+        sizes = {field.name: field.size for field in self.items.coded}
+        return ItemStates(sizes, {name: items.codes[name] for name in sizes}, z, tuple(numbers), len(items))
 
     def _inputs(self, dataset: Dataset, at: int, profiles: EncodedTable) -> TowerInputs:
         return TowerInputs(
-            with_unknown_row(self.users.transform(dataset.users)),
+            with_unknown_row(self.users.transform(dataset.users, at)),
             profiles,
-            self.items.transform(dataset.items_at(at)),
+            self.items.transform(dataset.items_at(at), at),
             self.identities,
+            at,
         )
 
     def save(self, directory: Path) -> None:
@@ -101,9 +105,10 @@ class TowerFeatures:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Opens what `save` wrote."""
-        facts = json.loads((directory / "options.json").read_text())
+        facts: dict[str, Any] = json.loads((directory / "options.json").read_text())
+        options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
         return cls(
-            FeatureOptions(**{**facts, "exclude": tuple(facts["exclude"])}),
+            FeatureOptions(**options),
             FeatureEncoder.load(directory / "users"),
             FeatureEncoder.load(directory / "items"),
             np.load(directory / "identities.npy", allow_pickle=False),
@@ -112,7 +117,24 @@ class TowerFeatures:
 
 def _fit(table: FeatureTable, rows: Ids, options: FeatureOptions, title: str | None) -> FeatureEncoder:
     names_only = {title} if title and table.schema[title].kind is Kind.TEXT else set()
-    exclude = [c.name for c in table.schema.columns if c.name in {*options.exclude, *names_only}]
+    there = set(table.schema.names)
     return FeatureEncoder.fit(
-        table, rows, min_count=options.min_count, hash_buckets=options.hash_buckets, exclude=exclude
+        table,
+        rows,
+        min_count=options.min_count,
+        hash_buckets=options.hash_buckets,
+        exclude=sorted({*options.exclude, *names_only} & there),
+        numbers=options.numbers,
+        number_bins=options.number_bins,
+        times=options.times,
+        place_cells=options.place_cells,
+        number_encodings={name: kind for name, kind in options.number_encodings.items() if name in there},
     )
+
+
+def _check_named(dataset: Dataset, options: FeatureOptions) -> None:
+    """An encoding of a column that neither users nor items have was meant for another one."""
+    there = sorted({*dataset.users.schema.names, *dataset.items.schema.names})
+    for name in options.number_encodings:
+        if name not in there:
+            raise BadConfig(f"features.number_encodings: no column {name!r}; there are {', '.join(there) or 'none'}")

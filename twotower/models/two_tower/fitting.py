@@ -170,6 +170,7 @@ def build_model(
         history_length=t.history_length,
         history_layers=t.history_layers,
         history_heads=t.history_heads,
+        periodic=users.periodic,
     )
     n_identities = int(inputs.identities.max(initial=0)) if t.identities else 0
     item_net = ItemNet(
@@ -181,6 +182,7 @@ def build_model(
         dropout=t.dropout,
         identity_dropout=t.identity_dropout,
         sparse=row_wise_from is not None and n_identities + 1 >= row_wise_from,
+        periodic=items.periodic,
     )
     rank_net = RankNet(
         dim=t.dim,

@@ -1,5 +1,6 @@
 """`TowerInputs`: the encoded features that the towers read, and the same on a device."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from twotower.nn.tensors import FeatureTensors
 from twotower.types import Ids, Ragged
 
 TABLES = ("users", "profiles", "items")
+MOMENT = "moment.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +28,14 @@ class TowerInputs:
         profiles: profiles of users at refresh moments; row 0 is the empty profile.
         items: item features. N rows.
         identities: number of each item's identity, 0 for items without one. Shape [N].
+        at: moment as of which all is told, seconds since the epoch.
     """
 
     users: EncodedTable
     profiles: EncodedTable
     items: EncodedTable
     identities: Ids
+    at: int
 
     def to(self, device: torch.device) -> "DeviceInputs":
         """Copies everything to a device."""
@@ -52,10 +56,14 @@ class TowerInputs:
         )
 
     def save(self, directory: Path, tables: Sequence[str] = TABLES) -> None:
-        """A file for each table, in a directory that is made if needed; identities belong to `TowerFeatures`."""
+        """A file for each table and the moment, in a directory that is made if needed.
+
+        Identities belong to `TowerFeatures`.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         for name in tables:
             getattr(self, name).save(directory / f"{name}.safetensors")
+        (directory / MOMENT).write_text(json.dumps({"at": self.at}) + "\n")
 
     @classmethod
     def load(
@@ -68,7 +76,8 @@ class TowerInputs:
             for name in TABLES
             if name not in given
         }
-        return cls(**read, **given, identities=identities)
+        at = json.loads((directory / MOMENT).read_text())["at"]
+        return cls(**read, **given, identities=identities, at=at)
 
     def user_rows(self, users: Ids) -> Ids:
         """Rows of `users`, unknown users at the last one."""

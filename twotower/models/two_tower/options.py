@@ -1,9 +1,11 @@
 """Options of the towers, their features and their training, each written once; `conf/` overrides them by name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from twotower.errors import BadConfig
+from twotower.features.number_fields import NumberEncoding
 from twotower.nn.histories import HistoryKind
 
 
@@ -47,6 +49,12 @@ class FeatureOptions:
         min_count: values seen in fewer training rows share the unknown code.
         hash_buckets: of text columns.
         exclude: item or user columns to leave out, where they exist; a text column that is the title always is.
+        numbers: what numbers become beside their z-values: quantile codes ("quantile"), piecewise-linear codes
+            ("piecewise"), waves of learnt frequencies ("periodic"), or nothing ("z").
+        number_bins: most bins of a number that becomes codes.
+        times: what timestamps become: their age at the moment of asking ("age"), or one of the above.
+        number_encodings: another choice than `numbers` or `times` for some columns, by name.
+        place_cells: sides in kilometres of the cells of places.
         profiles: learn user profiles from the items that they touched.
         window_days, refresh_days, min_events: of the profile learner.
         markov_weights: weigh kinds of events by how rare they are in the long run: domain, user, user_item, or None.
@@ -55,6 +63,11 @@ class FeatureOptions:
     min_count: int = 1
     hash_buckets: int = 1024
     exclude: tuple[str, ...] = ()
+    numbers: NumberEncoding = "quantile"
+    number_bins: int = 20
+    times: NumberEncoding = "age"
+    number_encodings: Mapping[str, NumberEncoding] = field(default_factory=dict)
+    place_cells: tuple[float, ...] = (100.0, 30.0, 10.0)
     profiles: bool = True
     window_days: float | None = 30
     refresh_days: float = 7

@@ -46,6 +46,7 @@ class UserNet(nn.Module):
         dropout: on hidden layers and inside the history network.
         history: "mean", "attention", "transformer", or None for a tower of features only.
         history_length, history_layers, history_heads: size of the history network; positions, the start included.
+        periodic: continuous columns of the own features that are read by waves, too.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class UserNet(nn.Module):
         history_length: int = 100,
         history_layers: int = 2,
         history_heads: int = 2,
+        periodic: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.static = FieldEmbeddings(static_sizes, n_static)
+        self.static = FieldEmbeddings(static_sizes, n_static, periodic)
         self.profile = FieldEmbeddings(profile_sizes, n_profile)
         width = self.static.width + self.profile.width
         if not width and history is None:

@@ -12,6 +12,8 @@ from twotower.data.sources.marketplace.source import SIZES
 from twotower.data.tables import MISSING, Kind
 from twotower.errors import BadConfig
 
+NUMBERS = (Kind.CONTINUOUS, Kind.PLACE)
+
 
 def codes(dataset, name):
     return dataset.items[name].codes
@@ -73,9 +75,10 @@ def test_user_42_has_events_on_both_sides_of_the_test_start(market):
 
 def test_the_schema_is_the_published_one(market):
     schema = market.dataset.items.schema
-    assert [c.name for c in schema.of_kind(Kind.CONTINUOUS)] == [
+    assert [c.name for c in schema.of_kind(*NUMBERS)] == [
         "consumption", "first_registration", "latitude", "longitude", "mileage", "price",
     ]  # fmt: skip
+    assert [c.name for c in schema.of_kind(Kind.PLACE)] == ["latitude", "longitude"]
     assert [c.name for c in schema.of_kind(Kind.CATEGORICAL)] == [
         "airbag", "category", "climatisation", "colour", "condition", "country", "doors", "fuel", "make", "model",
         "previous_owners", "seats", "site", "subcategory", "transmission",
@@ -101,7 +104,7 @@ def test_price_falls_with_age_and_mileage_within_a_model(market):
 def test_fewer_than_one_percent_of_the_ads_lie_outside_the_outlier_limits_but_some_do(market):
     items = market.dataset.items
     outside = np.zeros(len(items), bool)
-    for column in items.schema.of_kind(Kind.CONTINUOUS):
+    for column in items.schema.of_kind(*NUMBERS):
         outside |= (items[column.name] < column.low) | (items[column.name] > column.high)
     assert 0 < outside.mean() < 0.01
 
@@ -109,7 +112,7 @@ def test_fewer_than_one_percent_of_the_ads_lie_outside_the_outlier_limits_but_so
 def test_some_values_are_missing_but_never_what_identifies_a_vehicle(market):
     items = market.dataset.items
     missing = {c.name: (items[c.name].codes == MISSING).mean() for c in items.schema.of_kind(Kind.CATEGORICAL)}
-    missing |= {c.name: np.isnan(items[c.name]).mean() for c in items.schema.of_kind(Kind.CONTINUOUS)}
+    missing |= {c.name: np.isnan(items[c.name]).mean() for c in items.schema.of_kind(*NUMBERS)}
     always = {
         "category",
         "condition",

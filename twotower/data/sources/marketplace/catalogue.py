@@ -20,6 +20,7 @@ LIMITS = {
     "price": (0.0, 5e5),
 }
 """Outlier limits as published: l/100 km, seconds since the epoch, degrees, degrees, km, euro."""
+PLACE = ("latitude", "longitude")
 PUBLISHED_SHARE = {"consumption": 0.72, "first_registration": 0.96, "mileage": 0.985,
                    "airbag": 0.75, "climatisation": 0.85, "colour": 0.97, "doors": 0.98, "fuel": 0.985,
                    "previous_owners": 0.6, "seats": 0.8, "transmission": 0.98}  # fmt: skip
@@ -152,7 +153,9 @@ def publish(ads: Ads, rng: np.random.Generator) -> FeatureTable:
         values[name] = _coded(np.where(_left_empty(name, n, rng), MISSING, codes), labels)
     ordered = sorted(values)
     columns = tuple(
-        Column(name, Kind.CONTINUOUS, *LIMITS[name]) if name in LIMITS else Column(name, Kind.CATEGORICAL)
+        Column(name, Kind.PLACE if name in PLACE else Kind.CONTINUOUS, *LIMITS[name])
+        if name in LIMITS
+        else Column(name, Kind.CATEGORICAL)
         for name in ordered
     )
     return FeatureTable(FeatureSchema(columns), {name: values[name] for name in ordered}, n)
