@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from twotower.allowed import SOURCE, SPLITTER
 from twotower.config.compose import instantiate
 from twotower.data.dataset import Dataset
 from twotower.data.positives import select_positives
@@ -12,11 +13,11 @@ from twotower.data.splitters import Splitter
 
 def read_source(data: Mapping[str, Any]) -> Dataset:
     """Reads the source of a `data` configuration and keeps its positives."""
-    dataset: Dataset = instantiate(data["source"]).load()
+    dataset: Dataset = instantiate(data["source"], SOURCE).load()
     return select_positives(dataset, **data["positives"])
 
 
 def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:
     """Cuts a data set by the protocol that was chosen (`protocol=NAME`), else by the data set's own split."""
-    splitter: Splitter = instantiate(settings.get("protocol") or settings["data"]["split"])
+    splitter: Splitter = instantiate(settings.get("protocol") or settings["data"]["split"], SPLITTER)
     return splitter.split(dataset)
