@@ -79,7 +79,7 @@ def test_index_that_finds_too_little_is_not_published_and_the_old_one_stays(here
         return TopK(np.where(hidden, NO_ITEM, found.items), np.where(hidden, -np.inf, found.scores).astype(np.float32))
 
     half = type("Half", (ExactIndex,), {"every": ExactIndex.search, "search": search_half})
-    monkeypatch.setattr("twotower.runs.indexing.instantiate", lambda options: half())
+    monkeypatch.setattr("twotower.runs.indexing.instantiate", lambda options, kind: half())
     with pytest.raises(BundleError, match=r"not published: recall@10 is 0\.\d+, below min_recall=0.95"):
         build_index(EXACT)
     assert Bundle.open().index_manifest() == before

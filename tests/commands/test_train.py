@@ -136,8 +136,8 @@ def test_it_says_what_it_trains_on_what_came_out_and_what_to_type_next(command):
 def test_killed_and_typed_again_it_publishes_the_very_same_towers(unkilled, command, kill_after, tmp_path, fit, step):
     kill_after(step, fit=fit)
     assert not (tmp_path / "runs" / "shop").exists()
-    status, out, _ = command()
-    assert status == 0
+    status, out, err = command()
+    assert status == 0, err
     assert "going on from the checkpoint" in out
     published = tmp_path / "runs" / "shop"
     for name in ("towers.safetensors", "ranker.safetensors", "item_vectors.npy"):

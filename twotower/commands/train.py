@@ -1,5 +1,6 @@
 """`python -m twotower.train`: reads a data set, trains a model, publishes a run."""
 
+import argparse
 import json
 import shutil
 import sys
@@ -10,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from twotower.commands.console import run_command
-from twotower.config.compose import conf_dir, group_files, opened, plain
+from twotower.config.compose import SEARCH_PATH, compose, group_files, plain
 from twotower.config.models import (
     ListedModel,
     chosen,
@@ -19,9 +20,11 @@ from twotower.config.models import (
     options_text,
     refuse_unused,
 )
-from twotower.errors import BundleError, TwoTowerError
+from twotower.config.several import combinations
+from twotower.errors import BadConfig, BundleError, TwoTowerError
 from twotower.runs.bundle import Bundle
 from twotower.runs.publishing import publish, save_model, workspace
+from twotower.text import one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,6 +50,8 @@ typed again.
   device=auto|cpu|cuda threads=N progress=false
   torchrun --nproc-per-node=2 -m twotower.train …
                      the same with several processes, each on its share of every batch
+  --config-dir FOLDER
+                     a folder of your own groups, such as FOLDER/model/mine.yaml
   --multirun         several values: objective=single,joint train.seed=0,1 (give run=… with them)
 
 Options of model=two_tower:
@@ -208,34 +213,55 @@ def _help(words: Sequence[str]) -> str:
 
 def _together(arguments: list[str]) -> None:
     """With the processes that `torchrun` started, if it did."""
+    flags, words = _flags(arguments)
+    every = combinations(words) if flags.multirun else [words]
+    if flags.cfg:
+        print("\n".join(_shown(words) for words in every))
+        return
     from twotower.nn.distributed import process_group
 
     with process_group() as workers:
-        _with_hydra(arguments, workers)
+        failures: list[TwoTowerError] = []
+        for words in every:
+            try:
+                config = compose(words)
+                refuse_unused(words, *chosen(plain(config))[2])
+                train(config, workers)
+            except TwoTowerError as error:  # of several runs the others are still trained
+                failures.append(error)
+                if workers.size > 1:
+                    break  # the others may stand elsewhere in the run that failed; they end when this process does
+        if failures:
+            raise failures[0]
 
 
-def _with_hydra(arguments: list[str], workers: "Workers") -> None:
-    """Hydra composes the configuration, so that its own options such as --multirun and --cfg work."""
-    import hydra
+def _flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Flags of the command, and its KEY=VALUE words.
 
-    failures: list[TwoTowerError] = []
-
-    def job(config: "DictConfig") -> None:
-        if failures and workers.size > 1:
-            return  # the others may stand elsewhere in the run that failed; they end when this process does
-        try:
-            refuse_unused(arguments, *chosen(plain(config))[2])
-            train(config, workers)
-        except TwoTowerError as error:  # Hydra would print a traceback
-            failures.append(error)
-
-    typed, sys.argv = sys.argv, ["twotower.train", *opened(arguments)]
+    Raises:
+        BadConfig: a flag that is not known, or its value is missing.
+    """
+    parser = argparse.ArgumentParser(prog="twotower train", add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=("job",))
+    parser.add_argument("--config-dir", "-cd")
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
-    finally:
-        sys.argv = typed
-    if failures:
-        raise failures[0]
+        flags, words = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise BadConfig(f"{one_line(error)}; see --help") from error
+    for word in words:
+        if word.startswith("-") or "=" not in word:
+            raise BadConfig(f"{word!r}: this command takes KEY=VALUE, e.g. train.epochs=3; see --help")
+    if flags.config_dir is not None:
+        words = [f"{SEARCH_PATH}=['file://{Path(flags.config_dir).absolute()}']", *words]
+    return flags, words
+
+
+def _shown(words: Sequence[str]) -> str:
+    """The settings that words choose, as YAML."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(compose(words)).rstrip()
 
 
 if __name__ == "__main__":

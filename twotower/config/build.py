@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from twotower.allowed import SOURCE, SPLITTER
 from twotower.config.compose import instantiate
 from twotower.data.dataset import Dataset
 from twotower.data.positives import select_positives
@@ -12,7 +13,7 @@ from twotower.data.splitters import Splitter
 
 def read_source(data: Mapping[str, Any]) -> Dataset:
     """Reads the source of a `data` configuration and keeps its positives."""
-    dataset: Dataset = instantiate(data["source"]).load()
+    dataset: Dataset = instantiate(data["source"], SOURCE).load()
     return select_positives(dataset, **data["positives"])
 
 
@@ -21,6 +22,6 @@ def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:
 
     With `whole_catalogue` items compete that cannot be had at the moment of asking.
     """
-    splitter: Splitter = instantiate(settings.get("protocol") or settings["data"]["split"])
+    splitter: Splitter = instantiate(settings.get("protocol") or settings["data"]["split"], SPLITTER)
     split = splitter.split(dataset)
     return split.over_whole_catalogue() if settings.get("whole_catalogue") else split

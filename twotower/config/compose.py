@@ -1,20 +1,23 @@
-"""Where `conf/` is, how a configuration is composed from it, and the only door from a `_target_` to a class."""
+"""Where `conf/` is, how a configuration is composed from it, and how a `_target_` becomes an object."""
 
-import importlib
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twotower.errors import BadConfig
+from twotower.allowed import named_class
+from twotower.errors import BadConfig, TwoTowerError
 from twotower.text import one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-ALLOWED_PREFIX = "twotower."
 OPEN_GROUPS = ("model", "towers", "features", "objective", "train", "serve", "index", "protocol")
 """Groups whose files hold what differs from the constructors' defaults; every other option can be typed as well."""
+
+
+SEARCH_PATH = "hydra.searchpath"
+_SCHEME = re.compile(r"\w+://|\$\{")
 
 
 def conf_dir() -> Path:
@@ -40,6 +43,7 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
     Raises:
         BadConfig: an override does not parse or names a group, file or key that is not there.
     """
+    refuse_hydra_words(overrides)
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException, OverrideParseException
@@ -52,6 +56,19 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
         raise BadConfig(f"override {error.override!r} does not parse: {one_line(error)}") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise BadConfig(one_line(error)) from error
+
+
+def refuse_hydra_words(overrides: Sequence[str]) -> None:
+    """Refuses words for Hydra itself: of its settings only folders of further groups may be given.
+
+    Raises:
+        BadConfig: a word sets a plugin, a callback or the like, or looks for groups in a package, which would run it.
+    """
+    for word in overrides:
+        key, _, value = word.lstrip("+~").partition("=")
+        if not re.match(r"hydra\b", key) or (key == SEARCH_PATH and not _SCHEME.search(value.replace("file://", ""))):
+            continue
+        raise BadConfig(f"{word!r} is refused: of hydra only {SEARCH_PATH}=[file:///folder/of/groups] may be given")
 
 
 def opened(overrides: Sequence[str]) -> list[str]:
@@ -81,66 +98,92 @@ def plain(config: Any) -> Any:
         raise BadConfig(one_line(error)) from error
 
 
-def instantiate(config: Any, **options: Any) -> Any:
+def instantiate(config: Any, *kinds: str, **options: Any) -> Any:
     """Makes the object that a configuration names by `_target_`, and those inside it.
+
+    Interpolations are resolved first and once; what they give is data, and classes are those of `twotower.allowed`.
 
     Args:
         config: a mapping with `_target_` and constructor options.
+        kinds: what it may be, see `twotower.allowed`; without them anything of the allow-list.
         options: options that win over those of the configuration.
 
     Raises:
-        BadConfig: a target is not a class or function of `twotower`, or it refuses its options.
+        BadConfig: a target is not of the allow-list, or it refuses its options.
     """
-    from hydra.errors import HydraException
-    from hydra.utils import instantiate as hydra_instantiate
-
     config = plain(config)
     if not isinstance(config, Mapping) or "_target_" not in config:
         raise BadConfig(f"expected a mapping with _target_, got {config!r}")
-    for target in _targets(config):
-        locate(target)
-    try:
-        return hydra_instantiate(config, **options, _convert_="all")
-    except HydraException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, TypeError):
-            raise BadConfig(f"{config['_target_']}: {one_line(cause)}") from error
-        raise cause from None
+    locate(config["_target_"], *kinds)
+    return _made({**config, **options})
 
 
-def locate(target: Any) -> Callable[..., Any]:
-    """The class or function that `twotower.module.Name` names.
+def _made(node: Any) -> Any:
+    """Objects for the mappings that name one, at any depth; everything else as it is."""
+    if isinstance(node, Mapping):
+        inside = {name: _made(value) for name, value in node.items() if name != "_target_"}
+        return called(locate(node["_target_"]), inside) if "_target_" in node else inside
+    return [_made(value) for value in node] if isinstance(node, list | tuple) else node
 
-    The name must be defined in `twotower` itself: `twotower.runs.bundle.os.system` is refused too.
+
+def called(kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """A class of the allow-list with options as a configuration gives them.
 
     Raises:
-        BadConfig: it is defined elsewhere or does not exist.
+        BadConfig: an option that it does not have, or a value of another type.
     """
-    if not isinstance(target, str) or not target.startswith(ALLOWED_PREFIX):
-        raise BadConfig(f"_target_ {target!r} is refused: only classes and functions of twotower may be named")
-    module, _, name = target.rpartition(".")
+    for name in options:
+        if not isinstance(name, str) or name.startswith("_"):
+            raise BadConfig(f"{kind.__name__}: {name!r} is refused: write the options of {kind.__name__} only")
     try:
-        named = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise BadConfig(f"_target_ {target!r}: {one_line(error)}") from error
-    if not (inspect.isclass(named) or inspect.isfunction(named)) or not named.__module__.startswith(ALLOWED_PREFIX):
-        raise BadConfig(f"_target_ {target!r} is refused: it is not a class or function defined in twotower")
-    return named
+        return kind(**options)
+    except TwoTowerError:
+        raise
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise BadConfig(f"{kind.__module__}.{kind.__qualname__}: {one_line(error)}") from error
+
+
+def locate(target: Any, *kinds: str) -> Callable[..., Any]:
+    """The class that `twotower.module.Name` names, see `twotower.allowed.named_class`.
+
+    Raises:
+        BadConfig: it is not of the allow-list or does not exist.
+    """
+    found: Callable[..., Any] = named_class(target, *kinds)
+    return found
+
+
+def read_plain(path: Path, what: str) -> dict[str, Any]:
+    """A YAML file from anywhere, as the plain values that it holds.
+
+    Nothing in it is interpolated, merged or looked up, so that a foreign file can neither read the environment nor
+    grow beyond its size.
+
+    Args:
+        path: the file.
+        what: how messages call it.
+
+    Raises:
+        BadConfig: it cannot be read, or holds something else than a mapping of plain values.
+    """
+    import yaml  # type: ignore[import-untyped]
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise BadConfig(f"{what} {path}: aliases (*name) are refused; write the values out")
+        values = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
+        if isinstance(error, TwoTowerError):
+            raise
+        raise BadConfig(f"{what} {path} cannot be read: {one_line(error)}") from error
+    if not isinstance(values, dict) or "${" in text or {"defaults", "hydra"} & set(values):
+        raise BadConfig(f"{what} {path} must hold plain values by name, without ${{…}}, defaults or hydra")
+    return {str(name): value for name, value in values.items()}
 
 
 def group_files(group: str) -> tuple[Path, ...]:
     """The YAML files of one group, sorted, e.g. `group_files("index")`."""
     return tuple(sorted((conf_dir() / group).glob("*.yaml")))
-
-
-def _targets(config: Any) -> Iterator[Any]:
-    """Every `_target_` at any depth."""
-    children: Iterable[Any] = ()
-    if isinstance(config, Mapping):
-        if "_target_" in config:
-            yield config["_target_"]
-        children = config.values()
-    elif isinstance(config, list | tuple):
-        children = config
-    for child in children:
-        yield from _targets(child)

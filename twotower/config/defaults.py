@@ -25,6 +25,8 @@ def with_defaults(config: Mapping[str, Any], where: str, *, leave_out: Sequence[
     Raises:
         BadConfig: an option that the target does not have.
     """
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        raise BadConfig(f"{where}: expected a mapping with _target_, got {config!r}")
     defaults = {name: value for name, value in defaults_of(config["_target_"]).items() if name not in leave_out}
     for name in config:
         if name not in defaults and name != "_target_":

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twotower.config.compose import compose, group_files, instantiate, locate, plain
+from twotower.allowed import MODEL
+from twotower.config.compose import called, compose, group_files, instantiate, locate, plain
 from twotower.config.defaults import meanings_of, with_defaults
 from twotower.errors import BadConfig
 from twotower.evaluation.families import OTHER, OURS, PEER, RATING
@@ -50,8 +51,10 @@ class ListedModel:
         """The model of composed settings, all its options written out.
 
         Raises:
-            BadConfig: an option that the model does not have.
+            BadConfig: an option that the model does not have, or a file of models that describes none.
         """
+        if not settings.get("model_name") or not isinstance(settings.get(GROUP), Mapping):
+            raise BadConfig("model: its file gives no model_name or no model with _target_; see those of conf/model")
         taken_as = settings.get("groups") or {}
         parts = {group: with_defaults(settings[group], group) for group in taken_as.values()}
         return cls(
@@ -99,8 +102,8 @@ class ListedModel:
             group, option = self._place(place)
             whole[group][option] = value
         parts = {option: instantiate(whole[group]) for option, group in self.taken_as.items()}
-        target = locate(whole[GROUP].pop("_target_"))
-        model: Model = target(**whole[GROUP], **parts)
+        target = locate(whole[GROUP].pop("_target_"), MODEL)
+        model: Model = called(target, {**whole[GROUP], **parts})
         return model
 
     def build(self, **options: Any) -> "Build":

@@ -1,6 +1,5 @@
 """`Model`: what can be fitted, tuned, saved, published and asked for lists; `ScoringModel` scores whole catalogues."""
 
-import importlib
 import inspect
 import json
 from abc import ABC, abstractmethod
@@ -11,10 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from twotower.allowed import MODEL, named_class
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
-from twotower.errors import BadInput, BundleError, NotFitted
+from twotower.errors import BadConfig, BadInput, BundleError, NotFitted
 from twotower.protocols import Ranker
 from twotower.topk import top_k
 from twotower.training.context import QUIET, FitContext
@@ -269,17 +269,19 @@ def refuse_foreign_items(items: Ragged, n_items: int, what: str) -> None:
 
 
 def load_model(directory: Path) -> Model:
-    """The model that `save` wrote, of the class that the directory names, which must be one of twotower's.
+    """The model that `save` wrote, of the class that the directory names, which must be of the allow-list.
 
     Raises:
         BundleError: the directory names something else.
     """
-    name = str(model_facts(directory)["class"])
-    module, _, attribute = name.rpartition(".")
+    name = model_facts(directory).get("class")
     try:
-        kind = getattr(importlib.import_module(module), attribute, None) if module.startswith("twotower.") else None
-    except ImportError:
-        kind = None
-    if not (isinstance(kind, type) and issubclass(kind, Model)):
+        kind = named_class(name, MODEL)
+    except BadConfig as error:
+        raise BundleError(
+            f"{directory} names {name!r} as its model, which is no model of twotower; fit it again"
+        ) from error
+    if not issubclass(kind, Model):
         raise BundleError(f"{directory} names {name!r} as its model, which is no model of twotower; fit it again")
-    return kind.load(directory)
+    model: Model = kind.load(directory)
+    return model

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
+from twotower.allowed import INDEX
 from twotower.ann.base import IndexBase
-from twotower.config.compose import locate
+from twotower.config.compose import locate, read_plain
 from twotower.errors import BundleError, IndexMismatch
 from twotower.models.base import load_model, model_facts
 from twotower.runs.serving_files import ServingFiles
@@ -88,10 +89,12 @@ class Bundle:
         return str(self.manifest["model"])
 
     def config(self) -> dict[str, Any]:
-        """The configuration that the run was trained with."""
-        from omegaconf import OmegaConf
+        """The configuration that the run was trained with: plain values, never interpolated.
 
-        return dict(OmegaConf.to_container(OmegaConf.load(self.directory / "config.yaml")))  # type: ignore[arg-type]
+        Raises:
+            BadConfig: the file holds something else.
+        """
+        return read_plain(self.directory / "config.yaml", "the configuration of a run,")
 
     def serving(self) -> ServingFiles:
         """Ids, catalogue, histories, popularity."""
@@ -170,7 +173,7 @@ class Bundle:
         verify(directory, manifest)
         if manifest["dim"] != vectors.shape[1]:
             raise self._mismatch("dim", manifest["dim"], f"the run's item vectors have {vectors.shape[1]}")
-        loaded: IndexBase = locate(manifest["backend"]).load(  # type: ignore[attr-defined]
+        loaded: IndexBase = locate(manifest["backend"], INDEX).load(  # type: ignore[attr-defined]
             directory, shared=vectors, check=False
         )
         for what, value in {"count": len(loaded), "dim": loaded.dim, "metric": loaded.metric}.items():

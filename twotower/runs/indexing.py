@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from twotower.allowed import INDEX
 from twotower.ann.base import IndexBase
 from twotower.ann.measuring.recall import GroundTruth, calibrated
-from twotower.config.compose import instantiate, plain
+from twotower.config.compose import instantiate, read_plain
 from twotower.errors import BadConfig, BundleError
 from twotower.runs.bundle import LATEST, Bundle, HasVectors
 from twotower.runs.publishing import publish_index
-from twotower.text import one_line
 from twotower.types import Floats
 
 
@@ -130,14 +130,8 @@ def options_in(path: Path) -> Mapping[str, Any]:
     Raises:
         BadConfig: there is no such file, or it is something else.
     """
-    from omegaconf import OmegaConf
-    from yaml import YAMLError  # type: ignore[import-untyped]
-
-    try:
-        options = plain(OmegaConf.load(path))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise BadConfig(f"index_file {path} cannot be read: {one_line(error)}") from error
-    if not isinstance(options, Mapping) or "_target_" not in options:
+    options = read_plain(path, "index_file")
+    if "_target_" not in options:
         raise BadConfig(f"index_file {path} must hold _target_ and options, as the files of conf/index/ do")
     return options
 
@@ -146,7 +140,7 @@ def _built(options: Mapping[str, Any], vectors: Floats) -> IndexBase:
     from tqdm import tqdm
 
     with tqdm(total=len(vectors), desc="build index", unit=" items", unit_scale=True) as bar:
-        index: IndexBase = instantiate(options).build(vectors, progress=bar.update)
+        index: IndexBase = instantiate(options, INDEX).build(vectors, progress=bar.update)
     return index
 
 

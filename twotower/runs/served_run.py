@@ -7,6 +7,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
+from twotower.allowed import OPTIONS
 from twotower.ann.base import IndexBase
 from twotower.ann.exact import ExactIndex
 from twotower.config.compose import instantiate
@@ -115,7 +116,7 @@ class ServedRun:
         direct = _first_stage(bundle, model, index)
         second = model.ranker() if ranker is None else _other_ranker(bundle, Bundle.open(ranker, runs_dir))
         chosen = bundle.config().get("serve")
-        options = instantiate(chosen) if chosen else ServeOptions()
+        options = instantiate(chosen, OPTIONS) if chosen else ServeOptions()
         if bundle.replaced():
             return cls.open(run, runs_dir, ranker=ranker)
         name = bundle.name if ranker is None else f"{bundle.name} + {Bundle.open(ranker, runs_dir).name}"
