@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from twotower.data.tables import MISSING, MISSING_TIME, Categories, Column, ColumnValues, MultiCategories
+from twotower.data.tables import MISSING, Categories, Column, ColumnValues, MultiCategories
 from twotower.errors import BadConfig, BadInput
 from twotower.features.encoded import UNKNOWN, Bags, Codes
 from twotower.features.vocabulary import Vocabulary
@@ -173,6 +173,9 @@ class NumberField:
         return np.clip(z, -LARGEST, LARGEST).astype(np.float32)
 
 
+KNOWN_DATES = (-59_011_459_200, 221_845_391_999)
+"""Years 100 to 8999 as seconds: 9999-12-31 and 0001-01-01 say that there is no end or no date, drowning others."""
+
 CodedField = CategoricalField | MultiField | TextField
 
 
@@ -183,7 +186,7 @@ def _numbers(name: str, values: ColumnValues, low: float | None, high: float | N
     numbers = values.astype(np.float64)
     missing = ~(np.abs(numbers) <= LARGEST)
     if values.dtype.kind == "i":
-        missing |= values == MISSING_TIME
+        missing |= (values < KNOWN_DATES[0]) | (values > KNOWN_DATES[1])
     if low is not None:
         missing |= numbers < low
     if high is not None:
