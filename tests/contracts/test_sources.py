@@ -57,6 +57,7 @@ CASES: dict[str, tuple[str, dict[str, str], list[str]]] = {
     **{name: (name, TABLES, []) for name in ("ml-20m", "ml-25m", "ml-32m", "ml-latest-small")},
     "ncf": ("tiny", NCF, ["data.source.folder=tiny", "data.stem=tiny"]),
     "own": ("own", SHOP, ["data.source.path={root}/own/shop.yaml"]),
+    "sequences": ("beauty", {"all.txt": "1 5 6\n2 5 7\n"}, ["data.source.path=beauty/all.txt"]),
     "sasrec": ("sasrec", {"ml-1m.txt": "1 5\n1 6\n2 5\n"}, ["data.source.path=sasrec/ml-1m.txt"]),
 }
 """Data set to its folder, its files (as small as they can be), and the words that choose it."""

@@ -11,7 +11,8 @@ from twotower.errors import BadInput, UnknownId
 from twotower.types import NO_ITEM
 
 ints = st.lists(st.integers(-(2**63), 2**63 - 1), unique=True, min_size=1, max_size=20)
-texts = st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=5), unique=True, min_size=1)
+plain = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=5).map(str.strip).filter(bool)
+texts = st.lists(plain, unique=True, min_size=1)
 
 
 @given(st.one_of(ints, texts))

@@ -106,7 +106,8 @@ def test_take_picks_the_same_rows_of_every_column():
 
 def test_describe_leaves_out_what_is_missing():
     assert cars().describe(0) == {
-        "fuel": "diesel", "extras": ["abs", "airbag"], "price": 9500.0, "title": "old\tone", "built": 1000,
+        "fuel": "diesel", "extras": ["abs", "airbag"], "price": 9500.0, "title": "old\tone",
+        "built": "1970-01-01T00:16:40Z",
     }  # fmt: skip
     assert cars().describe(1) == {}
 
@@ -187,3 +188,13 @@ def test_a_schema_refuses_one_name_twice_and_names_what_it_has():
 def test_a_table_needs_exactly_the_columns_of_its_schema():
     with pytest.raises(BadInput, match=r"schema names \['a'\], values given for \['b'\]"):
         FeatureTable(FeatureSchema((Column("a", Kind.CONTINUOUS),)), {"b": np.zeros(1)}, 1)
+
+
+def test_weights_are_kept_beside_a_column_that_is_named_like_theirs(tmp_path):
+    tags = MultiCategories.of([["a", "b"], ["c"]], [[0.25, 0.75], [1.0]])
+    numbers = {"tags/weights": np.array([3.0, 4.0]), "tags/weights/": np.array([5.0, 6.0])}
+    columns = (Column("tags", Kind.MULTI_CATEGORICAL), *(Column(name, Kind.CONTINUOUS) for name in numbers))
+    FeatureTable(FeatureSchema(columns), {"tags": tags, **numbers}, 2).save(tmp_path / "t.parquet")
+    loaded = FeatureTable.load(tmp_path / "t.parquet")
+    assert loaded["tags"].weights.tolist() == [0.25, 0.75, 1.0]
+    assert [loaded[name].tolist() for name in numbers] == [[3.0, 4.0], [5.0, 6.0]]

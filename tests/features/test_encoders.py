@@ -91,6 +91,14 @@ def test_timestamps_become_z_values_of_seconds():
     assert z[:, 1].tolist() == [0, 0, 1]
 
 
+@pytest.mark.parametrize("open_end", [253_402_214_400, -62_135_596_800])  # 9999-12-31 and 0001-01-01
+def test_dates_that_say_no_end_are_missing_and_do_not_drown_the_others(open_end):
+    known = one_column(Kind.TIMESTAMP, np.array([1_000_000_000, 1_000_000_010, MISSING_TIME]))
+    table = one_column(Kind.TIMESTAMP, np.array([1_000_000_000, 1_000_000_010, open_end]))
+    encoded = FeatureEncoder.fit(table).transform(table).continuous
+    assert encoded.tolist() == FeatureEncoder.fit(known).transform(known).continuous.tolist()
+
+
 def test_multi_values_become_bags_that_sum_to_one_over_what_is_known():
     rows = [["jazz", "pop"], ["jazz", "jazz", "new"], ["new"], []]
     seen = one_column(Kind.MULTI_CATEGORICAL, MultiCategories.of([["jazz", "pop"]]))

@@ -125,3 +125,26 @@ def test_items_are_for_sale_from_since_until_just_before_until():
 
 def test_unknown_lifetimes_forbid_nothing():
     assert lifetime_masks(None, at=5) == {}
+
+
+ODD = {
+    "made in": Categories.of(["DE", "FR"]),
+    "not in stock": Categories.of(["yes", "no"]),
+    "in": Categories.of(["a", "b"]),
+    "a<b": Categories.of(["x", "y"]),
+    "a": Categories.of(["b", "c"]),
+    "price=": Categories.of(["1", "2"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "items"),
+    [
+        ("made in = DE", [0]), ("made in in DE,FR", [0, 1]), ("made in not in DE", [1]), ("not in stock in no", [1]),
+        ("not in stock!=no", [0]), ("in in a", [0]), ("in=b", [1]), ("a<b=x", [0]), ("a<b in y", [1]), ("a=b", [0]),
+        ("a in c", [1]), ("price==2", [1]), ("price= = 2", [1]),
+    ],
+)  # fmt: skip
+def test_columns_may_be_named_by_words_and_signs_of_rules(rule, items):
+    catalogue = FeatureTable(FeatureSchema(tuple(Column(n, Kind.CATEGORICAL) for n in ODD)), ODD, 2)
+    assert np.flatnonzero(rule_masks([rule], catalogue)[rule]).tolist() == items

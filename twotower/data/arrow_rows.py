@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from twotower.data.categories import MISSING, Categories, MultiCategories, as_text
-from twotower.data.reading.assembly import split_lists
+from twotower.data.reading.cell_lists import is_list, split_cells
 from twotower.data.reading.raw_times import parse_times
 from twotower.data.schema import Column, FeatureSchema, Kind
-from twotower.data.table_files import WEIGHTS
+from twotower.data.table_files import weights_name
 from twotower.data.tables import ColumnValues, FeatureTable
 from twotower.errors import BadInput
 from twotower.types import Array, Ragged
@@ -31,20 +31,19 @@ def table_of_rows(rows: pa.Table, schema: FeatureSchema, separator: str = "|") -
         if column.name not in rows.column_names:
             raise BadInput(f"no column {column.name!r} among {', '.join(rows.column_names)}; the towers learnt from it")
         try:
-            values[column.name] = _values(rows, column, separator)
+            values[column.name] = _values(rows, column, separator, schema.names)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise BadInput(f"column {column.name!r} cannot be read as {column.kind}: {error}") from error
     return FeatureTable(schema, values, len(rows))
 
 
-def _values(rows: pa.Table, column: Column, separator: str) -> ColumnValues:
+def _values(rows: pa.Table, column: Column, separator: str, names: tuple[str, ...]) -> ColumnValues:
     cells = rows[column.name]
     match column.kind:
         case Kind.CATEGORICAL:
-            codes, names = _coded(cells)
-            return Categories(codes, names)
+            return Categories(*_coded(cells))
         case Kind.MULTI_CATEGORICAL:
-            return _sets(rows, column.name, separator)
+            return _sets(rows, column.name, separator, weights_name(column.name, names))
         case Kind.CONTINUOUS | Kind.PLACE:
             return _numbers(cells, column)
         case Kind.TIMESTAMP:
@@ -64,19 +63,24 @@ def _coded(cells: pa.ChunkedArray | pa.Array) -> tuple[Array, Array]:
     return np.append(distinct.codes, MISSING).astype(np.int32)[indices], distinct.values
 
 
-def _sets(rows: pa.Table, name: str, separator: str) -> MultiCategories:
+def _sets(rows: pa.Table, name: str, separator: str, weighed: str) -> MultiCategories:
     cells = rows[name].combine_chunks()
     if isinstance(cells, pa.ChunkedArray):
         cells = pa.concat_arrays(cells.chunks)
+    if not is_list(cells.type):
+        lists, odd = split_cells(_texts(rows[name]), separator)
+        if odd.any():
+            raise BadInput(f"row {int(odd.argmax()) + 1} is no flat list of values")
+        return MultiCategories.of(lists)
     if not (pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type)):
-        return split_lists(_texts(rows[name]), separator)
+        cells = cells.cast(pa.large_list(cells.type.value_type))  # lists of one fixed length
     lengths = cells.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     codes, names = _coded(cells.flatten())
     weights = np.ones(len(codes), np.float32)
-    if name + WEIGHTS in rows.column_names:
-        weights = rows[name + WEIGHTS].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    if weighed in rows.column_names:
+        weights = rows[weighed].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     if len(weights) != len(codes):
-        raise BadInput(f"column {name + WEIGHTS!r} has {len(weights)} weights for {len(codes)} values")
+        raise BadInput(f"column {weighed!r} has {len(weights)} weights for {len(codes)} values")
     known = codes != MISSING
     row = np.repeat(np.arange(len(rows)), lengths)[known]
     return MultiCategories(

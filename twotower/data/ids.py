@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from twotower.data.plain_ids import plain_id, whole_number
 from twotower.errors import BadInput, UnknownId
 from twotower.types import Array, Ids
 
@@ -31,7 +32,7 @@ class IdMap:
 
     @classmethod
     def of(cls, external: Iterable[Any], what: str) -> Self:
-        """Numbers the ids in the given order; whole numbers read as floats (42.0) become ints.
+        """Numbers the ids in the given order, in their plain form (`plain_id`); 42.0 becomes the int 42.
 
         Raises:
             BadInput: an id stands twice, is missing or is a number with a fraction.
@@ -53,7 +54,7 @@ class IdMap:
         return self._cast(external) in self._index
 
     def to_internal(self, external: Iterable[Any], *, unknown: int | None = None) -> Ids:
-        """Internal ids of the given external ids; text such as "42" finds the int id 42.
+        """Internal ids of the given external ids, by their plain form: "42", " 42" and 42.0 find the int id 42.
 
         Args:
             external: external ids. Shape [n].
@@ -87,18 +88,18 @@ class IdMap:
         """The wanted ids in the type of the known ones, so that they can be looked up."""
         if isinstance(external, np.ndarray) and external.dtype.kind in "iu":
             return external if self.external.dtype.kind in "iu" else external.astype(str).astype(object)
-        return [self._cast(e) for e in external]
+        # an object array: pandas would make floats of whole numbers above 2^63 among smaller ones, and merge them
+        return as_objects([self._cast(e) for e in external])
 
     def _some(self) -> str:
         return ", ".join(str(e) for e in self.external[:3])
 
     def _cast(self, external: object) -> object:
+        text = plain_id(external)
         if self.external.dtype.kind not in "iu":
-            return str(external)
-        try:
-            return int(str(external))
-        except ValueError:
-            return external
+            return text
+        number = whole_number(text)
+        return text if number is None else number
 
     def save(self, path: Path) -> None:
         """One Parquet column."""
@@ -109,6 +110,13 @@ class IdMap:
         """Reads what `save` wrote."""
         column = pd.read_parquet(path)["external"]
         return cls.of(column.to_numpy() if column.dtype.kind in "iu" else column.to_numpy(dtype=object), what)
+
+
+def as_objects(values: Sequence[Any]) -> Array:
+    """The values as they are in a one-dimensional array."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
 
 
 def _as_ids(raw: "pd.Index[Any]", what: str) -> Array:
@@ -122,4 +130,7 @@ def _as_ids(raw: "pd.Index[Any]", what: str) -> Array:
                 f"{what} id {numbers[(numbers % 1 != 0).argmax()]} has a fraction; ids are text or whole numbers"
             )
         return numbers.astype(np.int64)
-    return raw.astype(str).to_numpy(dtype=object)
+    values = as_objects([plain_id(value) for value in raw])
+    if (values == "").any():
+        raise BadInput(f"{what} id at position {int((values == '').argmax())} is missing; give every {what} an id")
+    return values

@@ -1,7 +1,7 @@
 """Feature columns as Parquet columns and back; values keep their codes whatever the file's own dictionaries do."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,15 @@ from twotower.data.schema import Column, FeatureSchema, Kind
 from twotower.errors import BadInput
 from twotower.types import Array, Ragged
 
-WEIGHTS = "/weights"
-"""Suffix of the column that holds the weights of a multi-categorical one."""
+_WEIGHTS = "/weights"
+
+
+def weights_name(column: str, names: Sequence[str]) -> str:
+    """Name of the column that holds the weights of a multi-categorical one: one that no column of the schema has."""
+    name = column + _WEIGHTS
+    while name in names:
+        name += "/"
+    return name
 
 
 def write_table(path: Path, schema: FeatureSchema, values: Mapping[str, Any], n_rows: int) -> None:
@@ -24,7 +31,7 @@ def write_table(path: Path, schema: FeatureSchema, values: Mapping[str, Any], n_
     arrays: dict[str, Any] = {}
     lists: dict[str, list[str]] = {}
     for name in schema.names:
-        arrays.update(_to_arrow(name, values[name]))
+        arrays.update(_to_arrow(name, values[name], weights_name(name, schema.names)))
         if isinstance(values[name], Categories | MultiCategories):
             lists[name] = values[name].values.tolist()
     table = pa.table(arrays) if arrays else pa.table({"row": np.arange(n_rows)})
@@ -44,10 +51,10 @@ def read_table(path: Path) -> tuple[FeatureSchema, dict[str, Any], int]:
         raise BadInput(f"{path} is not a feature table of ours (no schema inside); run pipelines/prepare.py again")
     schema = FeatureSchema.from_json(meta[b"columns"].decode())
     lists = json.loads(meta[b"values"].decode())
-    return schema, {c.name: _from_arrow(c, table, lists.get(c.name, [])) for c in schema.columns}, table.num_rows
+    return schema, _columns(schema, table, lists), table.num_rows
 
 
-def _to_arrow(name: str, values: Any) -> dict[str, Any]:
+def _to_arrow(name: str, values: Any, weighed: str) -> dict[str, Any]:
     if isinstance(values, Categories):
         codes = pa.array(values.codes.astype(np.int32), mask=values.codes == MISSING)
         return {name: pa.DictionaryArray.from_arrays(codes, pa.array(values.values, pa.string()))}
@@ -57,19 +64,27 @@ def _to_arrow(name: str, values: Any) -> dict[str, Any]:
         offsets = pa.array(values.codes.offsets.astype(np.int64))
         return {
             name: pa.LargeListArray.from_arrays(offsets, flat),
-            name + WEIGHTS: pa.LargeListArray.from_arrays(offsets, pa.array(values.weights)),
+            weighed: pa.LargeListArray.from_arrays(offsets, pa.array(values.weights)),
         }
     return {name: pa.array(values, pa.string()) if values.dtype == object else pa.array(values)}
 
 
-def _from_arrow(column: Column, table: pa.Table, values: list[str]) -> Categories | MultiCategories | Array:
+def _columns(schema: FeatureSchema, table: pa.Table, lists: Mapping[str, list[str]]) -> dict[str, Any]:
+    return {
+        c.name: _from_arrow(c, table, lists.get(c.name, []), weights_name(c.name, schema.names)) for c in schema.columns
+    }
+
+
+def _from_arrow(
+    column: Column, table: pa.Table, values: list[str], weighed: str
+) -> Categories | MultiCategories | Array:
     chunk = _one_chunk(table, column.name)
     if column.kind is Kind.CATEGORICAL:
         return Categories(_codes(chunk, values), np.asarray(values, dtype=object))
     if column.kind is Kind.MULTI_CATEGORICAL:
         lengths = chunk.value_lengths().to_numpy(zero_copy_only=False)
         codes = Ragged.from_lengths(_codes(chunk.flatten(), values), lengths)
-        weights = _one_chunk(table, column.name + WEIGHTS).flatten().to_numpy(zero_copy_only=False)
+        weights = _one_chunk(table, weighed).flatten().to_numpy(zero_copy_only=False)
         return MultiCategories(codes, weights, np.asarray(values, dtype=object))
     if column.kind is Kind.TEXT:
         return np.asarray(chunk.to_pylist(), dtype=object)

@@ -94,6 +94,9 @@ class FeatureTable:
             elif isinstance(values, MultiCategories):
                 if len(values.codes[row]):
                     shown[column.name] = [values.values[c] for c in values.codes[row]]
+            elif column.kind is Kind.TIMESTAMP:
+                if values[row] != MISSING_TIME:
+                    shown[column.name] = moment_text(int(values[row]))
             elif not _is_missing(values[row]):
                 shown[column.name] = values[row].item() if isinstance(values[row], np.generic) else values[row]
         return shown
@@ -110,6 +113,16 @@ class FeatureTable:
             BadInput: the file is some other Parquet file.
         """
         return cls(*read_table(path))
+
+
+def moment_text(seconds: int) -> str:
+    """A moment for people, in UTC: the date, with the time of day unless that is midnight.
+
+    >>> moment_text(1_704_672_000), moment_text(1_704_672_060)
+    ('2024-01-08', '2024-01-08T00:01:00Z')
+    """
+    moment = str(np.datetime64(seconds, "s"))
+    return moment.removesuffix("T00:00:00") if moment.endswith("T00:00:00") else f"{moment}Z"
 
 
 DTYPES = {

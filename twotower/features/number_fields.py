@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from twotower.data.tables import MISSING_TIME, Column, ColumnValues
+from twotower.data.tables import Column, ColumnValues
 from twotower.errors import BadConfig, BadInput
 from twotower.features.encoded import UNKNOWN, Bags, Codes
 from twotower.features.fields import describe
@@ -22,6 +22,8 @@ AGE_KNOTS = np.arange(-4.0, 15.0)
 """Binary logarithms of days: from an hour and a half to 45 years, each twice the one before."""
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond it cannot be carried as float32 and count as missing."""
+KNOWN_DATES = (-59_011_459_200, 221_845_391_999)
+"""Years 100 to 8999 as seconds: 9999-12-31 and 0001-01-01 say that there is no end or no date, drowning others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ def numbers_of(name: str, values: ColumnValues, low: float | None, high: float |
     numbers = values.astype(np.float64)
     missing = ~(np.abs(numbers) <= LARGEST)
     if values.dtype.kind == "i":
-        missing |= values == MISSING_TIME
+        missing |= (values < KNOWN_DATES[0]) | (values > KNOWN_DATES[1])
     if low is not None:
         missing |= numbers < low
     if high is not None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from twotower.data.arrow_rows import table_of_rows
 from twotower.data.ids import IdMap
 from twotower.data.schema import FeatureSchema
-from twotower.data.table_files import WEIGHTS
+from twotower.data.table_files import weights_name
 from twotower.errors import BundleError
 from twotower.jobs.parts import Step, looked_up
 from twotower.runs.bundle import Bundle
@@ -93,9 +93,11 @@ def item_encoder(bundle: Bundle) -> "TowerEncoder":
 
 def item_columns(bundle: Bundle) -> tuple[str, ...]:
     """Parquet columns that the towers of a run read of an item."""
-    names = pq.read_schema(bundle.directory / "catalogue.parquet").names
+    stored = pq.read_schema(bundle.directory / "catalogue.parquet")
+    schema = FeatureSchema.from_json(stored.metadata[b"columns"].decode())
     read = item_encoder(bundle).item_columns
-    return tuple(name for name in names if name in read or name.removesuffix(WEIGHTS) in read)
+    weights = {weights_name(name, schema.names) for name in read}
+    return tuple(name for name in stored.names if name in read or name in weights)
 
 
 def read_schema(bundle: Bundle, names: Sequence[str]) -> FeatureSchema:

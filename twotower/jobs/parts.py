@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twotower.data.ids import IdMap
+from twotower.data.plain_ids import plain_codes
 from twotower.errors import BadConfig, BadInput, MissingData
 from twotower.jobs.engines import Engine, Run
 from twotower.storage.unfinished import SUCCESS, Unfinished, output, read_success
@@ -187,11 +188,13 @@ def looked_up(column: pa.ChunkedArray, ids: IdMap, unknown: int, first: int) -> 
         BadInput: a row, counted from `first`, has no id.
     """
     external = column.combine_chunks()
-    if external.null_count:
-        row = first + int(external.is_null().index(True).as_py())
+    codes = plain_codes(column, f"the column of {ids.what} ids")
+    nameless = codes.indices.is_null().to_numpy(zero_copy_only=False)
+    if nameless.any():
+        row = first + int(nameless.argmax())
         raise BadInput(f"row {row + 1} of the input has no {ids.what} id; give every row one")
-    values = external.to_numpy(zero_copy_only=False) if pa.types.is_integer(external.type) else external.to_pylist()
-    return external, ids.to_internal(values, unknown=unknown)
+    known = ids.to_internal(codes.dictionary.to_pylist(), unknown=unknown)
+    return external, known[codes.indices.to_numpy()]
 
 
 def write_tables(path: Path, tables: Iterator[pa.Table]) -> int:

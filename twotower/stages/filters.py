@@ -14,8 +14,10 @@ from twotower.errors import BadConfig
 from twotower.text import near
 from twotower.types import Array, Bools, Floats, Ids
 
-_WORD = re.compile(r"^\s*(?P<column>.+?)\s+(?P<operator>not\s+in|in)\s+(?P<values>.+?)\s*$")
-_SIGN = re.compile(r"^\s*(?P<column>[^<>=!]*[^<>=!\s])\s*(?P<operator><=|>=|!=|==|=|<|>)\s*(?P<values>[^<>=\s].*?)\s*$")
+_WORDED = r"\s+(?P<operator>not\s+in|in)\s+(?P<values>.+?)\s*$"
+_SIGNED = r"\s*(?P<operator><=|>=|!=|==|=|<|>)\s*(?P<values>[^<>=\s].*?)\s*$"
+_WORD = re.compile(rf"^\s*(?P<column>.+?){_WORDED}")
+_SIGN = re.compile(rf"^\s*(?P<column>[^<>=!]*[^<>=!\s]){_SIGNED}")
 _ORDER = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 _NEGATED = ("!=", "not in")
 
@@ -38,13 +40,17 @@ class Rule:
     values: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, columns: Iterable[str] = ()) -> Self:
         """Reads `price<=15000`, `fuel = diesel`, `genres in Comedy, Drama`.
+
+        Args:
+            text: the rule.
+            columns: known names; one that the text begins with is the column, whatever words and signs it holds.
 
         Raises:
             BadConfig: the text has no column, operator and value.
         """
-        match = _SIGN.match(text) or _WORD.match(text)
+        match = _of_known(text, columns) or _SIGN.match(text) or _WORD.match(text)
         values = _values(match) if match else ()
         if match is None or not values:
             raise BadConfig(f"rule {text!r}: write a column, one of = != < <= > >= in 'not in', and a value")
@@ -140,7 +146,7 @@ def rule_masks(texts: Iterable[str], catalogue: FeatureTable) -> dict[str, Bools
     Raises:
         BadConfig: a rule does not parse or does not fit the catalogue.
     """
-    return {text.strip(): Rule.parse(text).mask(catalogue) for text in texts}
+    return {text.strip(): Rule.parse(text, catalogue.schema.names).mask(catalogue) for text in texts}
 
 
 def lifetime_masks(lifetimes: Lifetimes | None, at: int) -> dict[str, Bools]:
@@ -154,6 +160,15 @@ def all_of(masks: Iterable[Bools]) -> Bools | None:
     """Items that every mask allows; None if there is no mask. Shape [N]."""
     masks = list(masks)
     return np.logical_and.reduce(masks) if masks else None
+
+
+def _of_known(text: str, columns: Iterable[str]) -> re.Match[str] | None:
+    """The rule as one on a known column, the longest first: a column may be called "made in" or "a<b"."""
+    for name in sorted(columns, key=len, reverse=True):
+        for pattern in (_SIGNED, _WORDED):
+            if found := re.match(rf"^\s*(?P<column>{re.escape(name)}){pattern}", text):
+                return found
+    return None
 
 
 def _values(found: re.Match[str]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twotower.data.reading.assembly import FeatureRows, as_text, lists_of, number_ids, split_lists, take_or_missing
 from twotower.data.tables import MISSING_TIME, Categories, Column, Kind, MultiCategories
 
-names = st.lists(st.one_of(st.integers(-50, 50).map(str), st.text("0a7é ", min_size=1, max_size=3)), min_size=1)
+plain = st.text("0a7é ", min_size=1, max_size=3).map(str.strip).filter(bool)
+names = st.lists(st.one_of(st.integers(-50, 50).map(str), plain), min_size=1)
 
 
 @given(names)

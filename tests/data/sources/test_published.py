@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twotower.data.sources.movielens import MovieLens
-from twotower.data.sources.published import AdjacencyLists, OrderedPairs, RatingPairs, read_negatives
+from twotower.data.sources.published import AdjacencyLists, OrderedLists, OrderedPairs, RatingPairs, read_negatives
 from twotower.data.splitters import LeaveLast, Published
 from twotower.errors import BadConfig, BadInput, LeakError, MissingData
 
@@ -198,3 +198,24 @@ def test_movielens_written_in_sasrecs_layout_is_cut_as_from_its_source(data_root
     assert ours.user.tolist() == theirs.user.tolist()
     read = OrderedPairs(root=tmp_path, path="ml.txt").load().item_ids.external
     assert (read[ours.item] - 1).tolist() == theirs.item.tolist()
+
+
+def test_ordered_lists_keep_the_order_of_each_line_and_leave_last_cuts_it(folder):
+    root = folder({"all.txt": "7 30 10 20\n\n3 10 10 50 40\n"})
+    data = OrderedLists(root=root, path="given/all.txt").load()
+    assert external(data, data.interactions) == [(3, 10), (3, 10), (3, 50), (3, 40), (7, 30), (7, 10), (7, 20)]
+    assert external(data, LeaveLast(n=1).split(data).test.target) == [(3, 40), (7, 20)]
+
+
+@pytest.mark.parametrize(("text", "says"), [("7 30\n7 10\n", "stands on line 1 too"), ("7 x\n", "'x' is no whole")])
+def test_ordered_lists_name_the_line_that_cannot_be_read(folder, text, says):
+    with pytest.raises(BadInput, match=rf"all\.txt: line \d: .*{says}"):
+        OrderedLists(root=folder({"all.txt": text}), path="given/all.txt").load()
+
+
+def test_a_target_among_its_own_negatives_is_listed_once_as_in_the_authors_code(folder):
+    root = folder({**NCF, "ml.test.negative": "(0,4)\t5\t4\t6\n(1,3)\t6\t7\t5\n"})
+    data = ncf(root, negatives="ml.test.negative").load()
+    test = Published(negatives=root / "given" / "ml.test.negative").split(data).test
+    listed = [data.item_ids.external[row].tolist() for row in test.candidates]
+    assert listed == [[4, 5, 6], [3, 6, 7, 5]]

@@ -92,11 +92,11 @@ def check(dataset: Dataset) -> None:
     assert (dataset.category, dataset.title) == ("kind", "name")
     spade, pan, rake = (dataset.items.describe(row) for row in range(3))
     assert spade == {
-        "name": "Spade", "kind": "garden", "plz": "01067", "price": 12.5, "listed": 946684800,
+        "name": "Spade", "kind": "garden", "plz": "01067", "price": 12.5, "listed": "2000-01-01",
         "colours": ["red", "blue"], "lat": 52.5, "lon": 13.4,
     }  # fmt: skip
     assert pan == {"kind": "kitchen", "plz": "01067", "price": 3.0, "colours": ["red"], "lat": 48.1, "lon": 11.6}
-    assert rake == {"name": "Rake", "kind": "garden", "plz": "99084", "listed": 946814400, "lon": 9.9}
+    assert rake == {"name": "Rake", "kind": "garden", "plz": "99084", "listed": "2000-01-02T12:00:00Z", "lon": 9.9}
     assert dataset.items["colours"].weights.tolist() == [0.75, 0.25, 1]
     assert dataset.users.describe(2) == {"age": 60.0}  # u11 has no events and stays
 
@@ -189,12 +189,23 @@ def test_more_kinds_than_fit_are_refused(write):
     "changes, says",
     [
         ({"interactions": {"path": "events.csv", "usr": "who"}}, r"interactions: \['usr'\] is not understood"),
-        ({"interactions": {"path": "events.csv", "user": "who", "item": "what"}}, "missing 1 required.*'time'"),
+        ({"interactions": {"path": "events.csv", "user": "who"}}, "interactions: item must be given"),
+        ({"interactions": {"path": "events.csv", "user": "who", "item": "who"}}, "user and item are both 'who'"),
+        (
+            {"interactions": {"path": "events.csv", "user": "who", "item": True}},
+            "interactions: item: True is not a name",
+        ),
+        ({"items": {"path": "i.csv", "id": "a", "columns": ["p", "q"]}}, "columns: write the kind of every column"),
+        (
+            {"items": {"path": "i.csv", "id": "a", "columns": {"p": {"kind": "continuous", "low": "x"}}}},
+            "low='x' is not",
+        ),
+        ({"users": {"path": "u.csv", "id": "a", "decimal": ";"}}, "decimal=';': give '.' or ','"),
         ({"items": {"path": "i.csv", "id": "a", "columns": {"p": "colour"}}}, "column p: kind 'colour': choose one of"),
         ({"items": {"path": "i.csv", "id": "a", "columns": {"p": {"low": 1}}}}, "column p: .*: write kind"),
         ({"users": {"path": "u.csv", "id": "a", "encoding": "latin-0"}}, "encoding='latin-0': give e.g. utf-8"),
         ({"users": {"path": "u.csv", "id": "a", "delimiter": "::"}}, "delimiter='::': give one character"),
-        ({"users": {"path": "u.csv", "id": "a", "time_unit": "h"}}, "time_unit='h': choose one of s, ms, us, ns"),
+        ({"users": {"path": "u.csv", "id": "a", "time_unit": "h"}}, "time_unit='h': choose one of d, s, ms, us, ns"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_with_the_accepted_ones(write, changes, says):
@@ -231,3 +242,89 @@ def test_the_example_has_all_column_kinds_but_places_and_splits_by_time():
     split = TimeQuantile().split(shop)
     assert len(split.train) > 700
     assert len(split.test.users()) >= 20
+
+
+NUMBERED = pd.DataFrame({"1": ["a", "b", "c"], "on": ["x", "y", "x"], "2019": [1.5, 2.0, 3.0], "no": [3, 1, 2]})
+
+
+def test_columns_may_be_called_what_yaml_takes_for_numbers_and_truth(tmp_path):
+    NUMBERED.to_csv(tmp_path / "e.csv", index=False)
+    (tmp_path / "my.yaml").write_text(
+        "interactions: {path: e.csv, user: 1, item: on, time: no}\n"
+        "users: {path: e.csv, id: 1, columns: {2019: {kind: continuous, high: 2.5}, no: continuous, on: categorical}}\n"
+    )
+    loaded = from_yaml(tmp_path / "my.yaml").load()
+    assert loaded.users.schema.names == ("2019", "no", "on")
+    assert loaded.users.schema["2019"].high == 2.5
+    assert loaded.users.describe(0) == {"2019": 1.5, "no": 3.0, "on": "x"}
+    assert loaded.interactions.time.tolist() == [3, 1, 2]
+    in_python = {"path": "e.csv", "user": 1, "item": "on", "time": "no"}
+    assert Tabular(interactions=in_python, root=tmp_path).load().n_users == 3
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_one_column_may_have_two_roles(write, suffix):
+    options = OPTIONS["interactions"] | {"path": f"events{suffix}", "kind": "stars", "value": "stars"}
+    events = write(suffix, interactions=options).load().interactions
+    assert events.value.tolist() == [2.5, 4, 3, 5]
+    # 4.0 is the kind "4": whole numbers lose the .0 unless other values of the column have fractions
+    assert [float(events.kinds[k]) for k in events.kind] == [2.5, 4, 3, 5]
+
+
+def test_events_without_times_keep_the_order_of_the_rows_and_splits_by_time_say_so(write, tmp_path):
+    options = {"path": "events.csv", "user": "who", "item": "what"}
+    loaded = write(interactions=options, items=None).load()
+    assert loaded.interactions.time.tolist() == [0] * 4
+    rows = loaded.item_ids.to_external(loaded.interactions.item[loaded.interactions.user == 3])  # u2
+    assert rows.tolist() == ["007", "7"]  # as in the file, though "007" is the later one by time
+    with pytest.raises(BadInput, match="protocol="):
+        TimeQuantile(validation=0.1, test=0.1).split(loaded)
+
+
+@pytest.mark.parametrize(("missing", "says"), [("", "did is missing"), ("NULL", "'NULL' is a missing kind")])
+def test_a_missing_kind_is_called_a_kind(write, missing, says):
+    with pytest.raises(BadInput, match=f"{says}; give every row a kind"):
+        write(tables={"events": EVENTS.assign(did=["buy", missing, "view", "buy"])}).load()
+
+
+def test_dates_of_items_may_be_old_open_or_missing(write):
+    listed = ["1939-12-15", "9999-12-31", "NULL"]
+    described = write(tables={"items": ITEMS.assign(listed=listed)}).load().items
+    assert [described.describe(row).get("listed") for row in range(3)] == ["1939-12-15", None, "9999-12-31"]
+
+
+def test_lists_are_lists_in_cells_and_in_columns_of_fixed_length(write, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = OPTIONS["items"] | {"columns": {"colours": "multi_categorical"}}
+    rows = [["red", "blue"], ["green", "red"], ["red", "red"]]
+    source = write(items=kinds | {"path": "items.csv"})
+    for written in (json.dumps, repr, "|".join):
+        ITEMS.assign(colours=[written(row) for row in rows]).to_csv(tmp_path / "items.csv", index=False)
+        assert [source.load().items.describe(i)["colours"] for i in range(3)] == [rows[0], rows[2], rows[1]]
+    table = pa.table({"sku": ITEMS["sku"], "name": ITEMS["name"], "kind": ITEMS["kind"],
+                      "colours": pa.array(rows, pa.list_(pa.string(), 2))})  # fmt: skip
+    pq.write_table(table, tmp_path / "items.parquet")
+    fixed = write(items=kinds | {"path": "items.parquet"})
+    pq.write_table(table, tmp_path / "items.parquet")
+    assert [fixed.load().items.describe(i)["colours"] for i in range(3)] == [rows[0], rows[2], rows[1]]
+
+
+@pytest.mark.parametrize("cell", ['{"a": 1}', '[["a"]]', "[a b]"])
+def test_cells_in_brackets_that_are_no_lists_are_refused(write, cell):
+    source = write()
+    options = OPTIONS["items"] | {"path": "items.csv", "columns": {"colours": "multi_categorical"}}
+    ITEMS.assign(colours=cell).to_csv(source.root / "items.csv", index=False)
+    source = Tabular(interactions=OPTIONS["interactions"] | {"path": "events.csv"}, items=options, root=source.root)
+    with pytest.raises(BadInput, match="is no flat list of values"):
+        source.load()
+
+
+def test_the_files_of_a_folder_are_all_named(tmp_path):
+    (tmp_path / "events").mkdir()
+    EVENTS[:2].to_parquet(tmp_path / "events" / "0.parquet")
+    EVENTS[2:].to_parquet(tmp_path / "events" / "1.parquet")
+    source = Tabular(interactions=OPTIONS["interactions"] | {"path": "events"}, root=tmp_path)
+    assert [file.name for file in source.files()] == ["0.parquet", "1.parquet"]
+    assert len(source.load().interactions) == 4

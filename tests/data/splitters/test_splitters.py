@@ -190,7 +190,7 @@ def test_quantiles_take_the_newest_tenths_and_keep_equal_times_together():
 
 
 def test_quantiles_of_a_single_moment_are_refused():
-    with pytest.raises(BadInput, match="too many events share a moment"):
+    with pytest.raises(BadInput, match="too many of them share a moment"):
         TimeQuantile().split(dataset(*((0, item, 7) for item in range(10))))
 
 

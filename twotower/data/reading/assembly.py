@@ -9,6 +9,7 @@ import pandas as pd
 from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
+from twotower.data.reading.cell_lists import split_cells
 from twotower.data.reading.raw_table import RawTable
 from twotower.data.tables import (
     MISSING,
@@ -88,6 +89,7 @@ class Events:
         value: checked numeric column; None: 1 each.
         kind: column of event kinds; None: all are of kind `kinds[0]`.
         kinds: names of the kinds; with a kind column they are read from it.
+        ordered: without times, whether the rows stand in the order of time.
     """
 
     table: RawTable
@@ -97,15 +99,17 @@ class Events:
     value: str | None = None
     kind: str | None = None
     kinds: tuple[str, ...] = ("event",)
+    ordered: bool = False
 
     def interactions(self, users: IdMap, items: IdMap) -> Interactions:
-        """Events with internal ids; ties in time keep the file's order; without times a user's items stand by id."""
+        """Events with internal ids; ties in time keep the file's order; without order a user's items stand by id."""
         user = positions(self.table, self.user, as_text(users))
         item = positions(self.table, self.item, as_text(items))
         kind, kinds = self._kinds()
         value = np.ones(len(user), np.float32) if self.value is None else self.table.numbers(self.value)
         if self.time is None:
-            time, rows = np.zeros(len(user), np.int64), np.argsort(item, kind="stable")
+            time = np.zeros(len(user), np.int64)
+            rows = np.arange(len(user)) if self.ordered else np.argsort(item, kind="stable")
         else:
             time, rows = self.table.times(self.time), np.arange(len(user))
         return Interactions.of(
@@ -178,9 +182,9 @@ def lists_of(owner: Ids, values: Sequence[str] | Array, n_rows: int, weights: Ar
 
 
 def split_lists(texts: Array, separator: str, drop: Sequence[str] = ()) -> MultiCategories:
-    """Lists written in one cell, such as "Action|Comedy"; empty parts and those in `drop` are left out."""
-    parts = [[p for part in text.split(separator) if (p := part.strip()) and p not in drop] for text in texts]
-    return MultiCategories.of(parts)
+    """Lists written in one cell, see `split_cells`; empty parts and those in `drop` are left out."""
+    parts, _ = split_cells(texts, separator)
+    return MultiCategories.of([[part for part in row if part not in drop] for row in parts])
 
 
 def build(

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
-
+from twotower.data.reading.opening import opened
 from twotower.errors import BadInput, MissingData
 
 
@@ -21,16 +20,18 @@ def check_file(path: Path, encoding: str | None) -> None:
 
 
 def check_columns(path: Path, names: Iterable[str], needed: Iterable[str]) -> None:
-    """Refuses a file that lacks a wanted column, naming those it has."""
+    """Refuses a file that lacks a wanted column, naming those it has, or that has two of one name."""
     there = list(names)
     for name in needed:
+        if there.count(name) > 1:
+            raise BadInput(f"{path}: {there.count(name)} columns are named {name!r}; rename all but the one to read")
         if name not in there:
             raise BadInput(f"{path}: no column {name!r}; it has {', '.join(sorted(there))}; rename one or name another")
 
 
 def text_lines(path: Path, encoding: str) -> list[str]:
     r"""Lines of a whole file; only \n and \r\n end a line (latin-1 text may hold \x85, JSON may hold U+2028)."""
-    with pa.input_stream(path) as stream:
+    with opened(path) as stream:
         raw = stream.read()
     try:
         return [line.removesuffix("\r") for line in str(raw.decode(encoding)).split("\n")]
@@ -40,7 +41,7 @@ def text_lines(path: Path, encoding: str) -> list[str]:
 
 def undecodable(path: Path, encoding: str) -> str:
     """Names the first line that is not text in the given encoding."""
-    with pa.input_stream(path) as stream:
+    with opened(path) as stream:
         lines = stream.read().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:

@@ -1,23 +1,26 @@
 """`RawTable`: the rows of one file under check; each check types one column and refuses the rows where it cannot."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from twotower.data.plain_ids import kind_name, plain_codes
 from twotower.data.reading.bad_rows import BadRows
-from twotower.data.reading.raw_times import TimeUnit, parse_times, wrong_unit
+from twotower.data.reading.cell_lists import is_list
+from twotower.data.reading.raw_times import MISSING_WORDS, TimeUnit, parse_times, wrong_unit
 from twotower.data.tables import MISSING_TIME
 from twotower.errors import BadInput
 from twotower.types import Array, Bools, Ids
 
-MISSING_WORDS = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None", "\\N")
-"""Texts that exports write where they have no value; never an id, and missing in a column of numbers."""
-
 YEAR_2100 = 4_102_444_800
+
+log = logging.getLogger(__name__)
 
 
 class RawTable:
@@ -33,26 +36,52 @@ class RawTable:
         self.rows = rows
         self._table = table
         self._bad = bad
-        self._n_rows = len(rows)
+        self._parts = [(path, len(rows))]
+        self._part = np.zeros(len(rows), np.int32)
         if not len(rows):
             raise BadInput(f"{path}: no rows; give a file with at least one row after the header")
+
+    @classmethod
+    def joined(cls, path: Path, tables: "Sequence[Self]") -> Self:
+        """The rows of several files, one after the other; bad rows are still told by their own file and number.
+
+        Args:
+            path: of the folder, for messages about all of it.
+            tables: unchecked tables with the same columns.
+        """
+        try:
+            rows = pa.concat_tables([t._table for t in tables], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):  # e.g. an id column of numbers in one part and of text in another
+            rows = pa.concat_tables([_all_text(t._table) for t in tables])
+        table = cls(path, rows, np.concatenate([t.rows for t in tables]), tables[0]._bad)
+        table._parts = [t._parts[0] for t in tables]
+        table._part = np.repeat(np.arange(len(tables)), [len(t) for t in tables])
+        return table
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def check_ids(self, column: str) -> None:
-        """Types an id column: any text or whole number; missing ids are refused."""
-        text = _as_text(self._table[column])
-        codes = text if pa.types.is_dictionary(text.type) else pc.dictionary_encode(text)
-        self._set(column, codes.unify_dictionaries().combine_chunks())
+    def twin(self, column: str, name: str) -> str:
+        """A second copy of a column under another name, for a column in two roles; returns the name."""
+        self._table = self._table.append_column(name, self._table[column])
+        return name
+
+    def check_ids(self, column: str, what: str = "id") -> None:
+        """Types a column of ids, or of names as short: any text or whole number in its plain form, none missing."""
+        self._set(column, plain_codes(self._table[column], f"{self.path}: column {column!r}"))
         indices, names = self.ids(column)
         nameless = np.isin(names.astype(str), MISSING_WORDS)
-        self.refuse(
-            (indices < 0) | np.append(nameless, True)[indices], column, "is a missing id", "give every row an id"
-        )
+        missing = (indices < 0) | np.append(nameless, True)[indices]
+        self.refuse(missing, column, f"is a missing {what}", f"give every row {'an' if what == 'id' else 'a'} {what}")
 
     def check_numbers(
-        self, column: str, low: float | None = None, high: float | None = None, *, required: bool = True
+        self,
+        column: str,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        required: bool = True,
+        decimal: str | None = None,
     ) -> None:
         """Types a numeric column as float64.
 
@@ -61,13 +90,43 @@ class RawTable:
             low: smallest sensible value.
             high: largest sensible value.
             required: refuse missing values (otherwise they are NaN).
+            decimal: sign before the fraction, "." or ","; None: a comma is noticed where it can mean nothing else.
         """
-        values, parsed = _parse_numbers(self._table[column])
+        self.refuse_nested(column)
+        values, parsed = self._numbers(column, decimal)
         bad = ~parsed | np.isinf(values) | (required & np.isnan(values))
-        self.refuse(bad, column, "is not a finite number", "correct the value", typed=pa.array(values))
+        commas = bool(bad.any()) and "," in (_as_text(self._table[column].filter(pa.array(bad)))[0].as_py() or "")
+        remedy = "write 12.50, or decimal: ',' for a comma before the fraction" if commas else "correct the value"
+        self.refuse(bad, column, "is not a finite number", remedy, typed=pa.array(values))
         values = self.numbers(column)
         bottom, top = -np.inf if low is None else low, np.inf if high is None else high
         self.refuse((values < bottom) | (values > top), column, f"is outside {bottom:g}..{top:g}", "correct the value")
+
+    def _numbers(self, column: str, decimal: str | None) -> tuple[Array, Bools]:
+        cells = self._table[column]
+        values, parsed = _parse_numbers(cells, decimal or ".")
+        if decimal is None and not parsed.all():
+            others, fits = _parse_numbers(cells, ",")
+            told = pc.any(
+                pc.match_substring_regex(_as_text(cells).cast(pa.string()), r"^\s*-?\d+,(\d{1,2}|\d{4,})\s*$")
+            )
+            if fits.all() and told.as_py():
+                log.warning("%s: column %s is read with a decimal comma; decimal: ',' says so", self.path, column)
+                return others, fits
+        return values, parsed
+
+    def refuse_nested(self, column: str, *, lists: bool = False) -> None:
+        """Refuses a column of records, or of lists where they are not wanted.
+
+        Raises:
+            BadInput: the column holds such values.
+        """
+        kind = self._table[column].type
+        if pa.types.is_nested(kind) and not (lists and is_list(kind) and not pa.types.is_nested(kind.value_type)):
+            remedy = (
+                "write one plain value a cell" if not is_list(kind) else "only multi_categorical columns hold lists"
+            )
+            raise BadInput(f"{self.path}: column {column!r} holds {kind_name(kind)}; {remedy}")
 
     def check_times(self, column: str, unit: TimeUnit = "s", *, required: bool = True) -> None:
         """Types a time column as int64 seconds since the epoch, UTC.
@@ -75,20 +134,23 @@ class RawTable:
         Args:
             column: its name; whole numbers in `unit`, ISO 8601 texts, or timestamps and dates of the file format.
             unit: what one step of a number means.
-            required: refuse missing times (otherwise they are `MISSING_TIME`).
+            required: these are times of events, 1970 to 2100, and none is missing (otherwise they may be any date,
+                and `MISSING_TIME` where there is none).
 
         Raises:
             BadInput: the numbers are in another unit, whatever the policy; or a value is no time.
         """
+        self.refuse_nested(column)
         times, missing = parse_times(self._table[column], unit)
         remedy = wrong_unit(times, unit, self._table[column])
         if remedy:
             first = self._table[column][0].as_py()
             raise BadInput(f"{self.path}: row {self.rows[0]}: {column} = {first!r}: {remedy}")
         known = times != MISSING_TIME
-        bad = np.where(known, (times < 0) | (times > YEAR_2100), required | ~missing)
+        bad = np.where(known, required & ((times < 0) | (times > YEAR_2100)), required | ~missing)
         remedy = "write seconds or ISO 8601, 2024-01-31T18:30:00Z"
-        self.refuse(bad, column, "is not a time in 1970..2100", remedy, typed=pa.array(times))
+        reason = "is not a time in 1970..2100" if required else "is not a time or date"
+        self.refuse(bad, column, reason, remedy, typed=pa.array(times))
 
     def check_unique(self, column: str) -> None:
         """Refuses every row of a checked id column whose id stood in an earlier row."""
@@ -101,11 +163,19 @@ class RawTable:
         content = self._table.take(pa.array(bad))
         shown = _as_text(content[column]).to_pylist()
         reasons = [f"{column} {'is missing' if v is None else f'{v!r} {reason}'}" for v in shown]
-        self._bad.add(self.path, self.rows[bad], reasons, remedy, content, self._n_rows)
+        for part in np.unique(self._part[bad]):
+            path, n_rows = self._parts[part]
+            here = np.flatnonzero(self._part[bad] == part)
+            told = [reasons[i] for i in here]
+            self._bad.add(path, self.rows[bad[here]], told, remedy, content.take(pa.array(here)), n_rows)
         if typed is not None:
             self._set(column, typed)
         if len(bad):
-            self._table, self.rows = self._table.filter(pa.array(~mask)), self.rows[~mask]
+            self._table, self.rows, self._part = (
+                self._table.filter(pa.array(~mask)),
+                self.rows[~mask],
+                self._part[~mask],
+            )
         if not len(self.rows):
             raise BadInput(f"{self.path}: no rows are left after the bad ones were dropped; {remedy}")
 
@@ -135,8 +205,7 @@ class RawTable:
 
     def is_list(self, column: str) -> bool:
         """Whether the file holds a list of values in this column (Parquet, JSON)."""
-        kind = self._table[column].type
-        return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+        return is_list(self._table[column].type)
 
     def lists(self, column: str) -> list[list[object]]:
         """A list column; a missing list is empty. n lists."""
@@ -162,12 +231,19 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def _parse_numbers(column: pa.ChunkedArray) -> tuple[Array, Bools]:
+def _all_text(table: pa.Table) -> pa.Table:
+    return pa.table({name: _as_text(table[name]).cast(pa.string()) for name in table.column_names})
+
+
+def _parse_numbers(column: pa.ChunkedArray, decimal: str) -> tuple[Array, Bools]:
     """Values as float64 [n], NaN where missing or not a number, and where the text made sense [n]."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         values = column.cast(pa.float64(), safe=False).to_numpy()
         return values, np.ones(len(values), np.bool_)
-    text = _as_text(column).cast(pa.string()).fill_null("").to_pandas()
+    text = _as_text(column).cast(pa.string()).fill_null("").to_pandas().str.strip()
+    if decimal == ",":
+        comma = text.str.fullmatch(r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?") | text.isin(MISSING_WORDS)
+        text = text.where(comma, "?").str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
     values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
     return values, ~np.isnan(values) | text.isin(MISSING_WORDS).to_numpy()

@@ -1,5 +1,7 @@
 """Times as files write them (numbers, ISO 8601, dates) become seconds since the epoch; wrong units are noticed."""
 
+import re
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -9,13 +11,19 @@ import pyarrow as pa
 from twotower.data.tables import MISSING_TIME
 from twotower.types import Array, Bools, Times
 
-TimeUnit = Literal["s", "ms", "us", "ns"]
-STEPS: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-"""Steps of each unit in one second."""
+TimeUnit = Literal["d", "s", "ms", "us", "ns"]
+SECONDS: dict[TimeUnit, float] = {"d": 86_400, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+"""Seconds in one step of each unit."""
+
+MISSING_WORDS = ("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None", "NaT", "\\N")
+"""Texts that exports write where they have no value; never an id, and missing in a column of numbers or times."""
 
 FAR_FUTURE = 10**11
 """As seconds: the year 5138; real logs in ms, us or ns lie beyond it, real logs in s far before it."""
 YEAR = 31_536_000
+_ZONE = re.compile(r"\s*(?:UTC|GMT)$")
+_DAYS, _SERIAL, _YEARS = (3_650, 30_000), (30_000, 80_000), (1_800, 2_100)
+"""Numbers that are days since 1970 (1980 to 2052), a spreadsheet's days since 1900 (1982 to 2119), or years."""
 
 
 def parse_times(column: pa.ChunkedArray, unit: TimeUnit) -> tuple[Times, Bools]:
@@ -26,27 +34,55 @@ def parse_times(column: pa.ChunkedArray, unit: TimeUnit) -> tuple[Times, Bools]:
         column = column.cast(pa.timestamp("s"))
     if pa.types.is_timestamp(column.type):
         steps = column.cast(pa.int64()).fill_null(0).to_numpy()
-        return np.where(missing, MISSING_TIME, steps // STEPS[column.type.unit]), missing
+        return np.where(missing, MISSING_TIME, _seconds(steps, column.type.unit)), missing
     if pa.types.is_integer(kind):
-        return np.where(missing, MISSING_TIME, column.fill_null(0).cast(pa.int64()).to_numpy() // STEPS[unit]), missing
+        return np.where(missing, MISSING_TIME, _seconds(column.fill_null(0).cast(pa.int64()).to_numpy(), unit)), missing
     if pa.types.is_floating(kind) or pa.types.is_null(kind):
-        return _whole_seconds(column.cast(pa.float64()).to_numpy(), unit), missing
-    text = column.cast(pa.string()).fill_null("").to_pandas()
-    return _parse_text(text, unit), (text == "").to_numpy()
+        numbers = column.cast(pa.float64()).to_numpy()
+        return _whole_seconds(numbers, unit), np.isnan(numbers)
+    text = column.cast(pa.string()).fill_null("").to_pandas().str.strip()
+    empty = text.isin(MISSING_WORDS)
+    return _parse_text(text.where(~empty, ""), unit), empty.to_numpy()
 
 
 def _parse_text(text: "pd.Series[str]", unit: TimeUnit) -> Times:
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
-    if np.isfinite(numbers).sum() * 2 >= (text != "").sum():
-        return _whole_seconds(numbers, unit)
+    if _numeric(text):
+        return _whole_seconds(pd.to_numeric(text, errors="coerce").to_numpy(np.float64), unit)
+    text = text.str.replace(_ZONE, "Z", regex=True)  # as BigQuery writes it
     moments = pd.to_datetime(text.where(text != ""), format="ISO8601", utc=True, errors="coerce")
     seconds = moments.to_numpy("datetime64[s]").astype(np.int64)
-    return np.where(moments.isna().to_numpy(), MISSING_TIME, seconds)
+    far = moments.isna().to_numpy() & (text != "").to_numpy()  # no time, or a year that nanoseconds do not reach
+    seconds[moments.isna().to_numpy()] = MISSING_TIME
+    if far.any():
+        seconds[far] = text[far].map({word: _far_moment(word) for word in pd.unique(text[far])}).to_numpy()
+    return seconds
+
+
+def _far_moment(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return MISSING_TIME
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() // 1)
+
+
+def _numeric(text: "pd.Series[str]") -> bool:
+    """Whether at least half of the texts that are there are numbers."""
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+    return bool(np.isfinite(numbers).sum() * 2 >= (text != "").sum())
+
+
+def _seconds(steps: Array, unit: str) -> Times:
+    """Whole steps to whole seconds, exactly."""
+    return steps * 86_400 if unit == "d" else steps // round(1 / SECONDS[unit])  # type: ignore[index]
 
 
 def _whole_seconds(numbers: Array, unit: TimeUnit) -> Times:
-    known = np.isfinite(numbers)
-    return np.where(known, np.floor(np.where(known, numbers, 0) / STEPS[unit]), MISSING_TIME).astype(np.int64)
+    known = np.isfinite(numbers) & (np.abs(numbers) < 1e18)
+    steps = np.where(known, numbers, 0)
+    seconds = steps * 86_400 if unit == "d" else np.floor(steps / round(1 / SECONDS[unit]))
+    return np.where(known, seconds, MISSING_TIME).astype(np.int64)
 
 
 def wrong_unit(times: Times, unit: TimeUnit, column: pa.ChunkedArray) -> str:
@@ -55,20 +91,38 @@ def wrong_unit(times: Times, unit: TimeUnit, column: pa.ChunkedArray) -> str:
     Args:
         times: seconds that `parse_times` made of the column. Shape [n].
         unit: the unit it was told.
-        column: the column; times that the file itself types cannot have a wrong unit.
+        column: the column; dates and times, which carry their unit, cannot have a wrong one.
     """
     known = times[times != MISSING_TIME]
-    if not len(known) or pa.types.is_temporal(column.type):
+    if not len(known) or not _holds_numbers(column):
         return ""
-    typical = float(np.median(known)) * STEPS[unit]
-    if typical / STEPS[unit] >= FAR_FUTURE:
-        fits = next((u for u, steps in STEPS.items() if typical / steps < FAR_FUTURE), "ns")
+    low, typical, high = (float(v) / SECONDS[unit] for v in (known.min(), np.median(known), known.max()))
+    if typical * SECONDS[unit] >= FAR_FUTURE:
+        fits = next((u for u, s in SECONDS.items() if typical * s < FAR_FUTURE), "ns")
         return f"read as {unit} this lies after the year 5000, so it looks like {fits}; set time_unit: {fits}"
-    if unit != "s" and typical / STEPS[unit] < YEAR <= typical:
+    if unit not in ("s", "d") and typical * SECONDS[unit] < YEAR <= typical:
         return f"read as {unit} this lies in 1970, so it looks like s; set time_unit: s"
-    if unit == "s" and _look_like_dates(known):
+    if unit != "s":
+        return ""
+    if _look_like_dates(known):
         return "this looks like calendar dates written as numbers; write them as 2024-01-31"
+    if _YEARS[0] <= low and high < _YEARS[1]:
+        return "this looks like years; write dates such as 2024-01-31, or declare a feature continuous"
+    if _DAYS[0] <= low and high < _DAYS[1]:
+        return "read as s this lies in the first hours of 1970, so it looks like days; set time_unit: d"
+    if _SERIAL[0] <= low and high < _SERIAL[1]:
+        return "this looks like the day numbers of a spreadsheet; write dates such as 2024-01-31"
     return ""
+
+
+def _holds_numbers(column: pa.ChunkedArray) -> bool:
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return True
+    if pa.types.is_temporal(kind) or pa.types.is_null(kind):
+        return False
+    text = column.cast(pa.string()).fill_null("").to_pandas().str.strip()
+    return _numeric(text.where(~text.isin(MISSING_WORDS), ""))
 
 
 def _look_like_dates(numbers: Times) -> bool:

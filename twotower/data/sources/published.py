@@ -152,6 +152,32 @@ class OrderedPairs:
         return _dataset(self.path.stem, rows, rows[:0])
 
 
+class OrderedLists:
+    """The layout of sequence papers (P5, S3-Rec, TIGER): one file, a line a user: the user, then the items by time.
+
+    Every event has time 0; order and repeats are kept. `LeaveLast` is these papers' cut. Arguments as `OrderedPairs`.
+
+    Source: Zhou et al., S3-Rec, CIKM 2020; Geng et al., Recommendation as Language Processing, RecSys 2022.
+    """
+
+    def __init__(self, *, root: str | Path = "data-cache", path: str) -> None:
+        self.path = Path(root) / path
+
+    def files(self) -> tuple[Path, ...]:
+        """The file of lists."""
+        return (self.path,)
+
+    def load(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            MissingData: the file is not there.
+            BadInput: a line cannot be read, or a user stands twice.
+        """
+        rows = _adjacency(self.path)
+        return _dataset(self.path.stem, rows, rows[:0])
+
+
 def read_negatives(path: Path) -> tuple[Ids, Ragged]:
     """NCF's `.test.negative`: lines of `(user,item)`, then the sampled items, separated by tabs.
 

@@ -1,8 +1,8 @@
-"""Your own data: a file of events and, if you like, one of items and one of users, in CSV, JSON lines or Parquet."""
+"""Your own data: a file of events and, if you like, one of items and one of users, in CSV, JSON or Parquet."""
 
 import codecs
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +11,10 @@ import yaml  # type: ignore[import-untyped]
 from twotower.data.dataset import Dataset
 from twotower.data.reading.assembly import Events, FeatureRows, build, number_ids, refuse_unknown, row_ids, used_ids
 from twotower.data.reading.bad_rows import BadRows, OnBadRows
-from twotower.data.reading.files import Delimited, read_rows
+from twotower.data.reading.files import read_rows
+from twotower.data.reading.opening import Delimited, parts_of
 from twotower.data.reading.raw_table import RawTable
-from twotower.data.reading.raw_times import STEPS, TimeUnit
+from twotower.data.reading.raw_times import SECONDS, TimeUnit
 from twotower.data.sources.tabular_columns import AS_TEXT, ColumnSpec, check_column, column_of, column_values
 from twotower.data.tables import Kind
 from twotower.errors import BadConfig, MissingData
@@ -26,26 +27,29 @@ class EventsFile:
     """Where the events are and which columns hold what.
 
     Attributes:
-        path: the file, relative to `root`.
+        path: the file, or a folder of files of one format, relative to `root`.
         user: column of user ids.
         item: column of item ids.
-        time: column of times: numbers in `time_unit`, ISO 8601 texts (UTC unless they say otherwise), or dates.
+        time: column of times: numbers in `time_unit`, ISO 8601 texts (UTC unless they say otherwise), or dates; None:
+            there are none, all events happen at one moment, and rows stand in their order.
         kind: column of event kinds, e.g. view, buy; None: all alike.
         value: column of numbers, e.g. ratings; None: 1 each.
-        time_unit: s, ms, us or ns.
-        delimiter: of a text table; tab for .tsv files.
-        encoding: of a text table.
+        time_unit: d, s, ms, us or ns.
+        delimiter: of a text table; None: found out by the header.
+        encoding: of a text table; None: found out by the bytes.
+        decimal: "." or "," before the fraction of a number; None: "." unless commas can mean nothing else.
     """
 
     path: str
     user: str
     item: str
-    time: str
+    time: str | None = None
     kind: str | None = None
     value: str | None = None
     time_unit: TimeUnit = "s"
     delimiter: str | None = None
-    encoding: str = "utf-8"
+    encoding: str | None = None
+    decimal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +57,15 @@ class FeaturesFile:
     """Where the items or users are described and which columns are features.
 
     Attributes:
-        path: the file, relative to `root`.
+        path: the file, or a folder of files of one format, relative to `root`.
         id: column of ids; one row per id.
         columns: feature column to its kind, or to a mapping with `kind` and the options of `ColumnSpec`.
         title: (items) column that names an item to people; becomes a text feature unless `columns` says otherwise.
         category: (items) column that groups alternatives; becomes a categorical feature unless `columns` has it.
-        time_unit: of timestamp columns that hold numbers: s, ms, us or ns.
-        delimiter: of a text table; tab for .tsv files.
-        encoding: of a text table.
+        time_unit: of timestamp columns that hold numbers: d, s, ms, us or ns.
+        delimiter: of a text table; None: found out by the header.
+        encoding: of a text table; None: found out by the bytes.
+        decimal: "." or "," before the fraction of a number; None: "." unless commas can mean nothing else.
     """
 
     path: str
@@ -70,19 +75,25 @@ class FeaturesFile:
     category: str | None = None
     time_unit: TimeUnit = "s"
     delimiter: str | None = None
-    encoding: str = "utf-8"
+    encoding: str | None = None
+    decimal: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.columns, Mapping):
+            example = ", ".join(f"{name}: categorical" for name in list(self.columns)[:2])
+            raise BadConfig(f"columns: write the kind of every column, such as {{{example}}}, instead of a list")
         self.specs()  # kinds that do not exist are refused before any file is read
 
     def specs(self) -> dict[str, ColumnSpec]:
         """The feature columns, in order; title first."""
         named = {self.title: Kind.TEXT, self.category: Kind.CATEGORICAL}
         kinds = {name: kind for name, kind in named.items() if name} | dict(self.columns)
-        return {name: ColumnSpec.of(name, spec) for name, spec in kinds.items()}
+        return {_name("columns", name): ColumnSpec.of(str(name), spec) for name, spec in kinds.items()}
 
 
 File = TypeVar("File", EventsFile, FeaturesFile)
+_NOTHING = (None, "", "null", "~")
+"""What stands in a YAML for an option that is not given."""
 
 
 class Tabular:
@@ -127,7 +138,8 @@ class Tabular:
         """The events, items and users that the options name, wherever they lie, and the file of the options."""
         tables = (spec for spec in (self.interactions, self.items, self.users) if spec is not None)
         described = () if self.described_in is None else (self.described_in,)
-        return (*described, *(self.root / spec.path for spec in tables))
+        paths = (self.root / spec.path for spec in tables)
+        return (*described, *(part for path in paths for part in parts_of(path)))
 
     def load(self) -> Dataset:
         """The data set.
@@ -156,12 +168,22 @@ class Tabular:
         texts = tuple(name for name in (spec.user, spec.item, spec.kind) if name)
         others = tuple(name for name in (spec.time, spec.value) if name)
         table = read_rows(self.root / spec.path, bad, texts=texts, others=others, form=_form(spec))
-        for name in texts:
-            table.check_ids(name)
-        table.check_times(spec.time, spec.time_unit)
-        if spec.value is not None:
-            table.check_numbers(spec.value)
-        return Events(table, spec.user, spec.item, spec.time, spec.value, spec.kind)
+        taken = {spec.user, spec.item, spec.kind}
+        time = table.twin(spec.time, f"{spec.time} (time)") if spec.time in taken and spec.time else spec.time
+        value = (
+            table.twin(spec.value, f"{spec.value} (value)")
+            if spec.value in {*taken, time} and spec.value
+            else spec.value
+        )
+        table.check_ids(spec.user)
+        table.check_ids(spec.item)
+        if spec.kind is not None:
+            table.check_ids(spec.kind, "kind")
+        if time is not None:
+            table.check_times(time, spec.time_unit)
+        if value is not None:
+            table.check_numbers(value, decimal=spec.decimal)
+        return Events(table, spec.user, spec.item, time, value, spec.kind, ordered=True)
 
     def _features(
         self, spec: FeaturesFile | None, events: RawTable, key: str, bad: BadRows
@@ -177,7 +199,7 @@ class Tabular:
         table.check_ids(spec.id)
         table.check_unique(spec.id)
         for name, column in specs.items():
-            check_column(table, name, column, spec.time_unit)
+            check_column(table, name, column, spec.time_unit, spec.decimal)
         ids = row_ids(table, spec.id)
         refuse_unknown(events, key, ids, spec.path)
         return FeatureRows(ids, {column_of(n, s): column_values(table, n, s) for n, s in specs.items()}), ids
@@ -201,12 +223,14 @@ def from_yaml(
     if not path.is_file():
         raise MissingData(f"{path}: no such file; write one as examples/own_data/shop.yaml shows")
     try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # every scalar stays text: a column may be named 2019, on or 1e5, which YAML takes for other things
+        options = yaml.BaseLoader(path.read_text(encoding="utf-8")).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path}: not YAML: {one_line(error)}") from error
     accepted = ("name", "interactions", "items", "users")
     if not isinstance(options, dict) or "interactions" not in options or not set(options) <= set(accepted):
         raise BadConfig(f"{path}: write the keys {', '.join(accepted)} (interactions is needed, the others may go)")
+    options = {key: value for key, value in options.items() if value not in _NOTHING}
     options.setdefault("name", path.stem)
     return Tabular(**options, root=path.parent, on_bad_rows=on_bad_rows, dropped_to=dropped_to, described_in=path)
 
@@ -217,21 +241,41 @@ def _options(kind: type[File], where: str, values: Mapping[str, Any]) -> File:
     if not isinstance(values, Mapping) or not set(values) <= set(accepted):
         odd = sorted(set(values) - set(accepted)) if isinstance(values, Mapping) else values
         raise BadConfig(f"{where}: {odd} is not understood; write {', '.join(accepted)}")
+    given: dict[str, Any] = {
+        k: v if k == "columns" else _name(f"{where}: {k}", v) for k, v in values.items() if v not in _NOTHING
+    }
     try:
-        options = kind(**values)
+        options = kind(**given)
     except TypeError as error:
-        raise BadConfig(f"{where}: {error}; the accepted keys are {', '.join(accepted)}") from error
-    if options.time_unit not in STEPS:
-        raise BadConfig(f"{where}: time_unit={options.time_unit!r}: choose one of {', '.join(STEPS)}")
+        needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+        raise BadConfig(f"{where}: {', '.join(n for n in needed if n not in given)} must be given") from error
+    if isinstance(options, EventsFile) and options.user == options.item:
+        raise BadConfig(f"{where}: user and item are both {options.user!r}; name two columns")
+    if options.time_unit not in SECONDS:
+        raise BadConfig(f"{where}: time_unit={options.time_unit!r}: choose one of {', '.join(SECONDS)}")
     if options.delimiter is not None and len(options.delimiter) != 1:
         raise BadConfig(f"{where}: delimiter={options.delimiter!r}: give one character")
+    if options.decimal not in (None, ".", ","):
+        raise BadConfig(f"{where}: decimal={options.decimal!r}: give '.' or ','")
     try:
-        codecs.lookup(options.encoding)
+        codecs.lookup(options.encoding or "utf-8")
     except LookupError as error:
         raise BadConfig(f"{where}: encoding={options.encoding!r}: give e.g. utf-8, latin-1 or cp1252") from error
     return options
 
 
+def _name(where: str, value: Any) -> str:
+    """A name as text: a column may be called 2019.
+
+    Raises:
+        BadConfig: the value is none, such as the True that YAML makes of an unquoted `on`.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise BadConfig(
+            f"{where}: {value!r} is not a name; write one name, in quotes if YAML takes it for something else"
+        )
+    return str(value)
+
+
 def _form(spec: EventsFile | FeaturesFile) -> Delimited:
-    by_suffix = "\t" if spec.path.removesuffix(".gz").endswith(".tsv") else ","
-    return Delimited(delimiter=spec.delimiter or by_suffix, encoding=spec.encoding)
+    return Delimited(delimiter=spec.delimiter, encoding=spec.encoding)

@@ -6,12 +6,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from twotower.data.reading.assembly import split_lists
+from twotower.data.reading.cell_lists import split_cells
 from twotower.data.reading.raw_table import RawTable
 from twotower.data.reading.raw_times import TimeUnit
 from twotower.data.tables import Categories, Column, ColumnValues, Kind, MultiCategories
 from twotower.errors import BadConfig
-from twotower.types import Array, Bools
+from twotower.types import Bools
 
 AS_TEXT = (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL, Kind.TEXT)
 """Kinds whose values are read as text, so that the postcode "01067" stays as it is."""
@@ -25,7 +25,8 @@ class ColumnSpec:
         kind: what it holds.
         low: (continuous, place) smaller values count as missing.
         high: (continuous, place) larger values count as missing.
-        separator: (multi_categorical) between the values in one cell, where the file has no lists.
+        separator: (multi_categorical) between the values in one cell, where the file has no lists; cells that hold JSON
+            or Python lists are read as such.
         weights: (multi_categorical) column that holds one number per value, separated likewise.
     """
 
@@ -39,6 +40,9 @@ class ColumnSpec:
     def of(cls, name: str, spec: Any) -> Self:
         """From `continuous`, or from `{kind: continuous, low: 0}`."""
         options = dict(spec) if isinstance(spec, Mapping) else {"kind": spec}
+        for limit in ("low", "high"):
+            options[limit] = _limit(name, limit, options.get(limit))
+        options = {key: value for key, value in options.items() if value is not None}
         accepted = [f.name for f in fields(cls)]
         if "kind" not in options or not set(options) <= set(accepted):
             raise BadConfig(f"column {name}: {sorted(options)}: write kind, and if needed {', '.join(accepted[1:])}")
@@ -52,13 +56,20 @@ def column_of(name: str, spec: ColumnSpec) -> Column:
     return Column(name, spec.kind, spec.low, spec.high)
 
 
-def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUnit) -> None:
+def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUnit, decimal: str | None = None) -> None:
     """Refuses rows whose value is not of the column's kind; missing values are fine."""
+    table.refuse_nested(name, lists=spec.kind is Kind.MULTI_CATEGORICAL)
     if spec.kind in (Kind.CONTINUOUS, Kind.PLACE):
-        table.check_numbers(name, required=False)
+        table.check_numbers(name, required=False, decimal=decimal)
     elif spec.kind is Kind.TIMESTAMP:
         table.check_times(name, time_unit, required=False)
-    elif spec.kind is Kind.MULTI_CATEGORICAL and spec.weights is not None:
+    elif spec.kind is Kind.MULTI_CATEGORICAL:
+        for listed in filter(None, (name, spec.weights)):
+            table.refuse_nested(listed, lists=True)
+            if not table.is_list(listed):
+                odd = split_cells(table.text(listed), spec.separator)[1]
+                table.refuse(odd, listed, "is no flat list of values", f'write ["a", "b"] or a{spec.separator}b')
+    if spec.kind is Kind.MULTI_CATEGORICAL and spec.weights is not None:
         table.refuse(_uneven(table, name, spec), spec.weights, "gives no number for each value", "give one per value")
 
 
@@ -81,9 +92,7 @@ def _multi(table: RawTable, name: str, spec: ColumnSpec) -> MultiCategories:
     if spec.weights is not None:
         weights = [[float(str(w)) for w in row] for row in _cells(table, spec.weights, spec.separator)]
         return MultiCategories.of(_cells(table, name, spec.separator), weights)
-    if table.is_list(name):
-        return MultiCategories.of(table.lists(name))
-    return split_lists(table.text(name), spec.separator)
+    return MultiCategories.of(_cells(table, name, spec.separator))
 
 
 def _uneven(table: RawTable, name: str, spec: ColumnSpec) -> Bools:
@@ -97,8 +106,15 @@ def _cells(table: RawTable, name: str, separator: str) -> list[list[object]]:
     """Each row's values as a list."""
     if table.is_list(name):
         return table.lists(name)
-    cells: Array = table.text(name)
-    return [[p for part in cell.split(separator) if (p := part.strip())] for cell in cells]
+    return [list(row) for row in split_cells(table.text(name), separator)[0]]
+
+
+def _limit(name: str, limit: str, value: Any) -> float | None:
+    """A limit as a number, however the YAML writes it."""
+    try:
+        return None if value is None or value == "" or value == "null" else float(value)
+    except (TypeError, ValueError) as error:
+        raise BadConfig(f"column {name}: {limit}={value!r} is not a number") from error
 
 
 def _is_number(value: object) -> bool:

@@ -120,12 +120,13 @@ class TimeQuantile:
         if not len(time):
             raise BadInput(f"split {self.name} of {dataset.name}: the data set has no events")
         first_test = min(int(np.ceil(len(time) * (1 - self.test))), len(time) - 1)
-        first_validation = int(np.ceil(len(time) * (1 - self.test - self.validation)))
+        first_validation = min(int(np.ceil(len(time) * (1 - self.test - self.validation))), len(time) - 1)
         cuts = int(time[first_validation]), int(time[first_test])
         if not int(time[0]) < cuts[0] < cuts[1]:
             raise BadInput(
-                f"split {self.name} of {dataset.name}: too many events share a moment "
-                f"(cuts at {_iso(cuts[0])} and {_iso(cuts[1])}); give a larger share or split per user"
+                f"split {self.name} of {dataset.name}: {len(time):,} events are too few, or too many of them "
+                f"share a moment (cuts at {_iso(cuts[0])} and {_iso(cuts[1])}); give a larger share, or split without "
+                "times: protocol=leave_last, random_ratio or strong_generalization"
             )
         return _cut(dataset, self.name, ByTime(validation=cuts[0], test=cuts[1]))
 

@@ -100,7 +100,7 @@ class Published:
 
 
 def _listed(cut: Split, path: Path) -> Ragged:
-    """The test item and the listed negatives of every user, internal ids. n_users rows.
+    """The test item, once, and the listed negatives of every user, internal ids. n_users rows.
 
     Raises:
         BadInput: a user of the test has no line, or a line's pair is not the user's test pair.
@@ -124,5 +124,6 @@ def _listed(cut: Split, path: Path) -> Ragged:
             raise BadInput(
                 f"{path}: user {data.user_ids.external[user]} has two test items; one with a list is expected"
             )
-        rows[user] = np.append(item, data.item_ids.to_internal(negatives[row]))
+        listed = data.item_ids.to_internal(negatives[row])
+        rows[user] = np.append(item, listed[listed != item])  # 156 rows of NCF's ML-1M list the target itself too
     return Ragged.from_lists(rows)
