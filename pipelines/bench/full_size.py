@@ -66,10 +66,9 @@ class Place:
     def words(self) -> list[str]:
         """Of the training command: the reference's model and objective, five epochs without early stopping."""
         own = [
-            "data=marketplace", f"data.source.size={self.size}", "towers=reference", "features=reference",
-            "objective=multi_cos_affine", "train.epochs=5", "train.patience=null", "train.refit=false",
-            "train.batch_size=4096", "run=full",
-            f"prepared={self.folder / 'prepared'}", f"runs_dir={self.folder / 'runs'}", "progress=false",
+            "data=marketplace", f"data.source.size={self.size}", "towers=reference", "features=reference", "run=full",
+            "objective=multi_cos_affine", "train.epochs=5", "train.patience=null", "train.refit=false", "progress=false",
+            "train.batch_size=4096", f"prepared={self.folder}/prepared", f"runs_dir={self.folder}/runs",
         ]  # fmt: skip
         return [*own, *self.overrides]
 
