@@ -65,13 +65,12 @@ class Place:
     @property
     def words(self) -> list[str]:
         """Of the training command: the reference's model and objective, five epochs without early stopping."""
-        own = [
-            "data=marketplace", f"data.source.size={self.size}", "towers=reference", "features=reference",
+        return [
+            "data=marketplace", f"data.source.size={self.size}", "towers=reference", "features=reference", "run=full",
             "objective=multi_cos_affine", "train.epochs=5", "train.patience=null", "train.refit=false",
-            "train.batch_size=4096", "run=full",
-            f"prepared={self.folder / 'prepared'}", f"runs_dir={self.folder / 'runs'}", "progress=false",
+            "train.batch_size=4096", "progress=false", f"prepared={self.folder}/prepared",
+            f"runs_dir={self.folder}/runs", *self.overrides,
         ]  # fmt: skip
-        return [*own, *self.overrides]
 
     @property
     def settings(self) -> dict[str, Any]:
