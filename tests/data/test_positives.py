@@ -6,7 +6,7 @@ import pytest
 from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
-from twotower.data.positives import select_positives
+from twotower.data.positives import Role, select_positives, with_roles
 from twotower.data.summary import facts, missing_share
 from twotower.data.tables import MISSING_TIME, Categories, FeatureTable, MultiCategories
 from twotower.errors import BadConfig, BadInput
@@ -62,3 +62,44 @@ def test_the_missing_share_counts_rows_without_a_value():
     assert missing_share(np.array([1.0, np.nan])) == 1 / 2
     assert missing_share(np.array([MISSING_TIME, 5, 6, 7])) == 1 / 4
     assert missing_share(np.array(["", "x"], object)) == 1 / 2
+
+
+def test_nothing_that_was_read_is_forgotten_when_positives_are_chosen(dataset, tmp_path):
+    chosen = select_positives(select_positives(dataset, min_value=2), kinds=["buy"])
+    assert chosen.interactions.value.tolist() == [4]
+    assert chosen.touched.value.tolist() == [5, 1, 3, 4]  # all four as read, through both choices
+    chosen.save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert loaded.touched.value.tolist() == [5, 1, 3, 4]
+    assert loaded.fingerprint() == chosen.fingerprint()
+    alone = dataset.with_interactions(chosen.interactions)
+    assert alone.touched is alone.interactions  # what is cut away on purpose, as while tuning, is away
+    assert alone.fingerprint() != chosen.fingerprint()
+
+
+def test_dislikes_are_no_targets_and_are_kept_apart(dataset, tmp_path):
+    chosen = with_roles(dataset, target=Role(kinds=["view", "buy"]), dislike=Role(max_value=3))
+    assert chosen.interactions.value.tolist() == [5, 4]
+    assert chosen.disliked.value.tolist() == [1, 3]
+    assert len(chosen.touched) == 4
+    chosen.save(tmp_path)
+    assert Dataset.load(tmp_path).disliked.value.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("given", "role"),
+    [
+        ("buy", Role(kinds=["buy"])),
+        (["buy", 5], Role(kinds=["buy", "5"])),
+        ({"kinds": "buy", "min_value": "4"}, Role(kinds=["buy"], min_value=4.0)),
+        ({"max_value": 2}, Role(max_value=2.0)),
+    ],
+)
+def test_a_role_is_written_as_kinds_or_limits(given, role):
+    assert Role.of("target", given) == role
+
+
+@pytest.mark.parametrize("given", [{}, {"kind": "buy"}, {"min_value": "much"}])
+def test_a_role_that_is_none_is_refused_by_its_place(given):
+    with pytest.raises(BadConfig, match="interactions: dislike: "):
+        Role.of("interactions: dislike", given)

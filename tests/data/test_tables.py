@@ -198,3 +198,10 @@ def test_weights_are_kept_beside_a_column_that_is_named_like_theirs(tmp_path):
     loaded = FeatureTable.load(tmp_path / "t.parquet")
     assert loaded["tags"].weights.tolist() == [0.25, 0.75, 1.0]
     assert [loaded[name].tolist() for name in numbers] == [[3.0, 4.0], [5.0, 6.0]]
+
+
+def test_rows_with_any_known_value_are_described():
+    missing = cars().take([1])
+    assert cars().described().tolist()[:2] == [True, False]
+    assert missing.described().tolist() == [False]
+    assert FeatureTable.empty(2).described().tolist() == [False, False]

@@ -8,6 +8,7 @@ import pytest
 from twotower.data.dataset import Dataset, Lifetimes
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
+from twotower.data.positives import Role, with_roles
 from twotower.data.tables import Column, FeatureSchema, FeatureTable, Kind
 from twotower.errors import BundleError
 from twotower.runs.serving_files import ServingFiles, write_serving_files
@@ -97,3 +98,39 @@ def test_files_of_different_data_sets_are_refused(tmp_path):
     np.save(tmp_path / "popularity.npy", np.ones(9, np.float32))
     with pytest.raises(BundleError, match=r"items counted differently: \(4, 4, 9\)"):
         ServingFiles.load(tmp_path)
+
+
+def test_dislikes_never_come_back_not_even_where_seen_items_may(tmp_path):
+    data = with_roles(dataset(), dislike=Role(kinds=["event"], max_value=-1))
+    assert rows(ServingFiles.of(data, data.interactions).queries(np.array([0]), exclude_seen=False).exclusions) == [[]]
+    events = Interactions.of(
+        np.array([0, 0, 2]),
+        np.array([2, 0, 1]),
+        np.array([10, 20, 5]),
+        value=np.array([5.0, 1, 5]),
+        n_users=3,
+        n_items=4,
+    )
+    data = with_roles(dataset().with_interactions(events), dislike=Role(max_value=2))
+    write_serving_files(tmp_path, data, data.interactions, data.touched)
+    files = ServingFiles.load(tmp_path)
+    assert rows(files.histories) == [[2], [], [1]]
+    assert rows(files.queries(np.array([0, 2])).exclusions) == [[2, 0], [1]]
+    assert rows(files.queries(np.array([0, 2]), exclude_seen=False).exclusions) == [[0], []]
+    assert rows(files.queries(np.array([UNKNOWN_USER]), exclude_seen=False).exclusions) == [[]]
+
+
+def test_users_whom_the_model_does_not_know_are_served_by_their_histories(tmp_path):
+    data = dataset()
+    then = data.interactions.where(data.interactions.time <= 10)  # user 0: 2; user 2: 1
+    later = Interactions.of(np.array([1, 1]), np.array([3, 0]), np.array([40, 50]), n_users=3, n_items=4)
+    write_serving_files(
+        tmp_path, data, data.interactions.concat(later), then=then, described=np.array([True, False, False])
+    )
+    files = ServingFiles.load(tmp_path)
+    queries = files.queries(np.array([0, 1, 2, UNKNOWN_USER]))
+    assert queries.users.tolist() == [0, UNKNOWN_USER, 2, UNKNOWN_USER]
+    assert rows(queries.histories) == [[2, 0, 2], [3, 0], [1], []]
+    assert files.at == 50
+    assert files.popularity.tolist() == [2, 1, 2, 1]
+    assert files.popularity_then.tolist() == [0, 1, 1, 0]

@@ -137,6 +137,11 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
     first = bundles[0].config()
     dataset = load_prepared(first["data"], Path(first["prepared"]))
     for bundle in bundles:
+        if "production" in bundle.manifest:
+            raise BundleError(
+                f"run {bundle.name!r} has learnt from all events (production=true), so nothing is left to measure it; "
+                "evaluate a run that was trained without"
+            )
         if bundle.manifest["dataset"] != dataset.fingerprint():
             raise BundleError(
                 f"run {bundle.name!r} was trained on data {str(bundle.manifest['dataset'])[:8]}…, but its source now "

@@ -93,7 +93,7 @@ def _headline(answer: "Answer") -> str:
     if answer.user is None:
         who = "nobody in particular"
     else:
-        who = f"user {answer.user}" + ("" if answer.how == "known user" else " (not in the data set)")
+        who = f"user {answer.user}" + ("" if answer.known else " (not in the data set)")
     return f"{who}, run {answer.run}: {answer.how}"
 
 

@@ -52,6 +52,8 @@ typed again.
                      the same with several processes, each on its share of every batch
   --config-dir FOLDER
                      a folder of your own groups, such as FOLDER/model/mine.yaml
+  production=true    a run to go live: tells what the model reaches on the test, then learns from all events
+  as_of=test         serve without the events of the test (default: newest)
   --multirun         several values: objective=single,joint train.seed=0,1 (give run=… with them)
 
 Options of model=two_tower:
@@ -63,6 +65,8 @@ Options of the others: model.dim=64 model.seed=0 …; `model=NAME --help` lists 
 All settings: conf/train.yaml and the folders beside it; `--cfg job` prints the chosen ones."""
 
 
+MOMENTS = ("newest", "test")
+_TOLD = ("map@10", "ndcg@10", "recall@10", "hit_rate@10", "rmse", "mae")
 _GROUPS = ("data", "objective", "towers", "protocol")
 
 
@@ -82,6 +86,8 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     from twotower.training.context import FitContext
 
     settings, model, listed = chosen(plain(config))
+    if settings["as_of"] not in MOMENTS:
+        raise BadConfig(f"as_of={settings['as_of']!r}: choose one of {', '.join(MOMENTS)}")
     started = perf_counter()
     context = FitContext(
         progress=settings["progress"], workers=workers, device=settings["device"], threads=settings["threads"]
@@ -99,23 +105,36 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     context = replace(context, workspace=work)
     model = cast(Any, model).fit(split, context, **inputs) if inputs else model.fit_for_test(split, context)
     seconds = perf_counter() - trained
+    facts: dict[str, Any] = {"dataset": dataset.fingerprint(), "split": split.name}
+    if context.leads:
+        print(_outcome(model, seconds), flush=True)
+    if settings["production"]:
+        facts["production"] = _figures(model, split) if context.leads else {}
+        split = split.whole()
+        model = model.again(split, context.inside("production"))
+        seconds = perf_counter() - trained
     if not context.leads:
         return None
-    print(_outcome(model, seconds))
     bundle = publish(
         settings["runs_dir"],
         settings["run"],
         lambda folder: _write(folder, settings, split, model),
-        {
-            "dataset": dataset.fingerprint(),
-            "split": split.name,
-            "train_seconds": round(seconds, 1),
-            "peak_memory_mib": peak_memory_bytes() >> 20,
-        },
+        {**facts, "train_seconds": round(seconds, 1), "peak_memory_mib": peak_memory_bytes() >> 20},
     )
     print(f"published {bundle.directory} after {perf_counter() - started:.0f} s")
     print(_next_step(model, bundle.name))
     return bundle
+
+
+def _figures(model: "Model", split: "Split") -> dict[str, float]:
+    """What the model reaches on the test, before it learns from all events and nothing is left to measure."""
+    from twotower.evaluation.examine import examine
+
+    found = examine(model, split.test, ks=(10,))
+    means = {name: found.mean(name) for name in found.per_user}
+    told = {name: round(mean, 6) for name, mean in means.items() if name in _TOLD} or means
+    print(f"on the test: {', '.join(f'{name} {mean:.4f}' for name, mean in told.items())}; now all events are learnt")
+    return told
 
 
 def _inputs(split: "Split", settings: dict[str, Any], listed: Sequence[ListedModel]) -> dict[str, Any]:
@@ -159,7 +178,11 @@ def _write(folder: Path, settings: dict[str, Any], split: "Split", model: "Model
 
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(settings))
     save_model(model, folder)
-    write_serving_files(folder, split.dataset, split.test.history)
+    data, then = split.dataset, split.test.history
+    described = data.users.described() if model.reads_users else None
+    now = settings["as_of"] == "newest"
+    history, seen = (data.interactions, data.touched) if now else (then, None)
+    write_serving_files(folder, data, history, seen, then=then, described=described)
     curve = [asdict(progress) for progress in getattr(model, "progress", ())]
     (folder / "training.json").write_text(json.dumps(curve, indent=2) + "\n")
 

@@ -26,7 +26,7 @@ class Dataset:
 
     Attributes:
         name: short name, e.g. "ml-1m".
-        interactions: the events.
+        interactions: the events that models learn from and foresee: all, or the positive ones.
         users: user features (may have no columns). n_users rows.
         items: the catalogue: item features as first published. n_items rows.
         user_ids: external user ids.
@@ -35,6 +35,8 @@ class Dataset:
         lifetimes: when items were for sale, if the source says so.
         category: name of a categorical item column that groups alternatives (for category-aware negatives).
         title: name of an item column that names an item to people.
+        log: all events as read, where they are more than `interactions`; nobody gets back what stands there.
+        disliked: those of them that say no; what they name never comes back, not even where seen items may.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Dataset:
     lifetimes: Lifetimes | None = None
     category: str | None = None
     title: str | None = None
+    log: Interactions | None = None
+    disliked: Interactions | None = None
 
     def __repr__(self) -> str:
         sizes = f"{self.n_users:,} users, {self.n_items:,} items, {len(self.interactions):,} events"
@@ -57,6 +61,9 @@ class Dataset:
             "users": (self.interactions.n_users, len(self.users), len(self.user_ids)),
             "items": (self.interactions.n_items, len(self.items), len(self.item_ids)),
         }
+        for more in (self.log, self.disliked):
+            if more is not None and (more.n_users, more.n_items) != (self.n_users, self.n_items):
+                raise BadInput(f"Dataset {self.name}: log and disliked must share the id spaces of the interactions")
         for what, (space, rows, ids) in sizes.items():
             if not space == rows == ids:
                 raise BadInput(
@@ -89,8 +96,13 @@ class Dataset:
         """Items in the catalogue, touched or not."""
         return len(self.item_ids)
 
+    @property
+    def touched(self) -> Interactions:
+        """All events as read, positive or not."""
+        return self.interactions if self.log is None else self.log
+
     def with_interactions(self, interactions: Interactions) -> "Dataset":
-        """The same users and catalogue with other events."""
+        """The same users and catalogue with these events alone."""
         return Dataset(
             self.name, interactions, self.users, self.items, self.user_ids, self.item_ids,
             self.versions, self.lifetimes, self.category, self.title,
@@ -123,8 +135,9 @@ class Dataset:
         return (self.interactions.kinds, *tables, self.category, self.title)
 
     def _arrays(self) -> Iterator[Array]:
-        i = self.interactions
-        yield from (self.user_ids.external, self.item_ids.external, i.user, i.item, i.time, i.kind, i.value)
+        yield from (self.user_ids.external, self.item_ids.external)
+        for i in (self.interactions, *(more for more in (self.log, self.disliked) if more is not None)):
+            yield from (i.user, i.item, i.time, i.kind, i.value)
         for table in (self.users, self.items, *((self.versions.features,) if self.versions else ())):
             for name in table.schema.names:
                 values = table[name]
@@ -144,6 +157,9 @@ class Dataset:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "dataset.json").unlink(missing_ok=True)
         self.interactions.save(directory / "interactions.parquet")
+        for name, more in (("log", self.log), ("disliked", self.disliked)):
+            if more is not None:
+                more.save(directory / f"{name}.parquet")
         self.users.save(directory / "users.parquet")
         self.items.save(directory / "items.parquet")
         self.user_ids.save(directory / "user_ids.parquet")
@@ -156,7 +172,8 @@ class Dataset:
             spans = {"since": self.lifetimes.since, "until": self.lifetimes.until}
             pd.DataFrame(spans).to_parquet(directory / "lifetimes.parquet")
         facts = {"name": self.name, "category": self.category, "title": self.title,
-                 "versions": self.versions is not None, "lifetimes": self.lifetimes is not None}  # fmt: skip
+                 "versions": self.versions is not None, "lifetimes": self.lifetimes is not None,
+                 "log": self.log is not None, "disliked": self.disliked is not None}  # fmt: skip
         (directory / "dataset.json").write_text(json.dumps(facts, indent=2) + "\n")
 
     @classmethod
@@ -188,6 +205,7 @@ class Dataset:
             lifetimes,
             facts["category"],
             facts["title"],
+            *(Interactions.load(directory / f"{n}.parquet") if facts.get(n) else None for n in ("log", "disliked")),
         )
 
 

@@ -181,6 +181,12 @@ class Split:
             joined = joined.concat(missing) if len(missing) else joined
         return FinalSplit(self.dataset, joined, self.validation, self.test, self.name, self.ordered_by_time)
 
+    def whole(self) -> "Split":
+        """All events as train and as what is known when asked, for a run to go live: nothing is left to foresee."""
+        events = self.dataset.interactions
+        nothing = Holdout(events, events.where(np.empty(0, np.int64)), int(events.time.max()))
+        return Split(self.dataset, events, nothing, nothing, f"{self.name}, then all events", self.ordered_by_time)
+
 
 class FinalSplit(Split):
     """A split whose train part holds the validation events on purpose; only the test may be asked of it."""

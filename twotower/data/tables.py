@@ -11,7 +11,7 @@ from twotower.data.categories import MISSING, Categories, MultiCategories
 from twotower.data.schema import Column, FeatureSchema, Kind
 from twotower.data.table_files import read_table, write_table
 from twotower.errors import BadInput
-from twotower.types import Array
+from twotower.types import Array, Bools
 
 __all__ = [
     "MISSING",
@@ -71,6 +71,20 @@ class FeatureTable:
     def __getitem__(self, name: str) -> ColumnValues:
         self.schema[name]
         return self.values[name]
+
+    def described(self) -> Bools:
+        """Rows of which at least one value is known. Shape [n]."""
+        known = np.zeros(self.n_rows, np.bool_)
+        for values in self.values.values():
+            if isinstance(values, Categories):
+                known |= values.codes != MISSING
+            elif isinstance(values, MultiCategories):
+                known |= values.codes.lengths > 0
+            elif values.dtype == object:
+                known |= values != ""
+            else:
+                known |= values != MISSING_TIME if values.dtype.kind == "i" else ~np.isnan(values)
+        return known
 
     def take(self, rows: Array) -> "FeatureTable":
         """The given rows, in the given order."""

@@ -38,6 +38,8 @@ class Model(ABC):
 
     Attributes:
         n_items: size of the catalogue that was learnt; 0 before.
+        personal: lists differ from user to user.
+        reads_users: users are known by their features, even those without events.
         serves_new_users: a user who is unknown, but brings a history, is served from it.
         serves_new_items: items without training events are recommended for what they are.
         has_vectors: scores are products of `user_vectors` and `item_vectors`, so the model can be indexed.
@@ -46,6 +48,8 @@ class Model(ABC):
     """
 
     n_items: int = 0
+    personal: ClassVar[bool] = True
+    reads_users: ClassVar[bool] = False
     serves_new_users: ClassVar[bool] = True
     serves_new_items: ClassVar[bool] = False
     has_vectors: ClassVar[bool] = False
@@ -111,6 +115,10 @@ class Model(ABC):
             return self.fit(split, context)
         chosen = self.fit(split, context.inside("search")).found_options() if self.finds_options else {}
         return type(self)(**{**self.options(), **chosen}).fit(split.refit(), context)
+
+    def again(self, split: Split, context: FitContext = QUIET) -> Self:
+        """A new model with the options of this one and those that its fit found out, learnt from `split.train`."""
+        return type(self)(**{**self.options(), **self.found_options()}).fit(split, context)
 
     @property
     def finds_options(self) -> bool:

@@ -34,6 +34,7 @@ class Popular(ScoringModel):
     """
 
     serves_new_users = False
+    personal = False
 
     window_days: float | None = None
     unique_users: bool = True

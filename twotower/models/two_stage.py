@@ -55,6 +55,11 @@ class TwoStage(Model):
         return self.first.has_vectors
 
     @property
+    def reads_users(self) -> bool:  # type: ignore[override]
+        """Whether the first stage does."""
+        return self.first.reads_users
+
+    @property
     def item_vectors(self) -> Floats:
         """Of the first stage. Shape [N, D]."""
         return cast(Floats, cast(Any, self.first).item_vectors)
@@ -84,6 +89,12 @@ class TwoStage(Model):
         self.first = self.first.fit_for_test(split, context.inside(FIRST))
         self.second = self.second.fit_for_test(split, context.inside(SECOND))
         return self._ready(split)
+
+    def again(self, split: Split, context: FitContext = QUIET) -> Self:
+        """New models of both stages, each in its own way."""
+        first = self.first.again(split, context.inside(FIRST))
+        second = self.second.again(split, context.inside(SECOND))
+        return type(self)(first=first, second=second, n_candidates=self.n_candidates)._ready(split)
 
     def _ready(self, split: Split) -> Self:
         self.n_items, self._stages = split.train.n_items, None

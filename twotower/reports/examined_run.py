@@ -51,7 +51,7 @@ class ExaminedRun:
             self.served.direct,
             self.served.recommender.ranker,
             n_candidates=int(self.settings["n_candidates"]),
-            popularity=self.served.recommender.popularity,
+            popularity=self.served.popularity_then,
         )
 
     @cached_property

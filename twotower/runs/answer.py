@@ -56,6 +56,7 @@ class Answer:
         items: the list, best first.
         explanation: filled when asked for.
         gold: external ids of the list that RankNet would make of the whole catalogue; filled when asked for.
+        known: whether the user is in the data set.
     """
 
     run: str
@@ -64,3 +65,4 @@ class Answer:
     items: tuple[Recommended, ...]
     explanation: Explanation | None = None
     gold: tuple[Any, ...] | None = None
+    known: bool = False

@@ -151,7 +151,7 @@ def pairing(retriever: Bundle, ranker: Bundle, settings: Mapping[str, Any]) -> R
         BundleError: they were trained on different data.
     """
     served = ServedRun.open(retriever.directory, ranker=ranker.directory)
-    n, popularity = int(settings["n_candidates"]), served.files.popularity
+    n, popularity = int(settings["n_candidates"]), served.popularity_then
     first, both = retriever.name, f"{retriever.name} → {ranker.name}"
     stages = {
         first: TwoStageRecommender(served.direct, n_candidates=1, popularity=popularity),
@@ -196,7 +196,7 @@ def _makers(
     served: ServedRun, bundle: Bundle, names: StageNames, settings: Mapping[str, Any]
 ) -> dict[str, Callable[[], Recommender]]:
     """Every stage by its name, to what makes it."""
-    n, popularity = int(settings["n_candidates"]), served.files.popularity
+    n, popularity = int(settings["n_candidates"]), served.popularity_then
     makers: dict[str, Callable[[], Recommender]] = {}
     if served.model.predicts_values:  # stages would hide what it predicts
         return {names.first: lambda: served.model}

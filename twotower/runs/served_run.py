@@ -20,7 +20,7 @@ from twotower.runs.serving_files import ServingFiles
 from twotower.stages.filters import lifetime_masks, rule_masks
 from twotower.stages.list_retriever import ListRetriever
 from twotower.stages.pair_ranker import PairRanker
-from twotower.stages.recommender import FirstStage, Trace, TwoStageRecommender
+from twotower.stages.recommender import FirstStage, How, Trace, TwoStageRecommender
 from twotower.stages.retriever import Retriever
 from twotower.stages.similar import because, similar_items
 from twotower.stages.strategies import checked_strategy, retriever_for
@@ -123,6 +123,12 @@ class ServedRun:
         stages = _stages(files, direct, second, options)
         return cls(name, files, stages, options, index is not None, direct, model, second, _likeness(model))
 
+    @property
+    def popularity_then(self) -> Floats:
+        """Events per item at the moment of the test, for evaluations: what is served knows newer events. Shape [N]."""
+        then = self.files.popularity_then
+        return self.files.popularity if then is None else then
+
     def under(self, **changes: Any) -> Self:
         """The same run with other `ServeOptions`.
 
@@ -161,16 +167,18 @@ class ServedRun:
             BadInput: k < 1.
         """
         query = self.query(user, history)
+        known = user is not None and user in self.files.user_ids
         trace = self.recommender.trace(query, k, unfiltered=explain)
         past = query.histories[0] if explain else np.empty(0, np.int64)
         best = self.recommender.gold_standard(query, k).items[0] if gold else None
         return Answer(
             self.name,
             user,
-            trace.how[0],
+            _heading(trace.how[0], known),
             tuple(self._place(trace, place, past) for place in range(_filled(trace.top))),
             _explanation(trace) if explain else None,
             None if best is None else tuple(self._id(item) for item in best if item != NO_ITEM),
+            known,
         )
 
     def similar(self, item: Any, k: int = 10) -> tuple[Reason, ...]:
@@ -262,6 +270,11 @@ def _stages(
     return TwoStageRecommender(
         chosen, ranker, n_candidates=options.n_candidates, rules=rules, popularity=files.popularity
     )
+
+
+def _heading(how: How, known: bool) -> How:
+    """A user of the data set is a known one, also where the model reads the history because it is newer."""
+    return "known user" if known and how == "from the given history" else how
 
 
 def _filled(found: TopK) -> int:

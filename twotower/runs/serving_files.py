@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.tables import FeatureTable
 from twotower.errors import BundleError
-from twotower.types import UNKNOWN_USER, Array, Floats, Ids, Queries, Ragged
+from twotower.types import UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, Ragged
+
+_MORE = ("disliked", "disliked_offsets", "recognised", "popularity_then")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,12 +27,17 @@ class ServingFiles:
         user_ids: external user ids.
         item_ids: external item ids.
         catalogue: item features as they stood at `at`. N rows.
-        histories: internal item ids per user, oldest first. n_users rows.
-        exclusions: internal item ids per user that are never recommended again. n_users rows.
+        histories: internal item ids per user, oldest first: positive events. n_users rows.
+        exclusions: internal item ids per user that are not recommended again: all events as read. n_users rows.
         popularity: events per item. float32. Shape [N].
         at: moment of the newest event, seconds since the epoch.
         lifetimes: when items were for sale, if known.
         title: item column that names an item to people.
+        disliked: internal item ids per user that never come back, not even where seen items may. n_users rows.
+        recognised: users whom the model knows by their id: those with events when it stood ready, or with features that
+            it reads; the others are served from their histories. None: all. Shape [n_users].
+        popularity_then: events per item at the moment for which the model was fitted, which evaluations must not pass;
+            None: as `popularity`. Shape [N].
     """
 
     name: str
@@ -43,6 +50,9 @@ class ServingFiles:
     at: int
     lifetimes: Lifetimes | None = None
     title: str | None = None
+    disliked: Ragged | None = None
+    recognised: Bools | None = None
+    popularity_then: Floats | None = None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -54,19 +64,34 @@ class ServingFiles:
                 raise BundleError(f"serving files of {self.name}: {what} counted differently: {counts}; train again")
 
     @classmethod
-    def of(cls, dataset: Dataset, history: Interactions, exclusions: Interactions | None = None) -> Self:
+    def of(
+        cls,
+        dataset: Dataset,
+        history: Interactions,
+        exclusions: Interactions | None = None,
+        *,
+        then: Interactions | None = None,
+        described: Bools | None = None,
+    ) -> Self:
         """Takes from a data set what serving needs.
 
         Args:
             dataset: users, catalogue, lifetimes.
             history: the events that queries may show to the towers.
             exclusions: events whose items are not recommended again to the same user; None: those of `history`.
+            then: events that the model knew when it stood ready; None: those of `history`.
+            described: users whom the model knows by their features alone; None: nobody. Shape [n_users].
         """
-        at = int(history.time.max()) if len(history) else 0
         seen = (history if exclusions is None else exclusions).unique_pairs()
+        at = max((int(events.time.max()) for events in (history, seen) if len(events)), default=0)
+        recognised = None if then is None else np.bincount(then.user, minlength=then.n_users) > 0
+        if recognised is not None and described is not None:
+            recognised |= described
         return cls(
             dataset.name, dataset.user_ids, dataset.item_ids, dataset.items_at(at), history.by_user(), seen.by_user(),
             history.item_counts().astype(np.float32), at, dataset.lifetimes, dataset.title,
+            None if dataset.disliked is None else dataset.disliked.unique_pairs().by_user(), recognised,
+            None if then is None else then.item_counts().astype(np.float32),
         )  # fmt: skip
 
     def queries(self, users: Ids, given: Ragged | None = None, *, exclude_seen: bool = True) -> Queries:
@@ -75,23 +100,31 @@ class ServingFiles:
         Args:
             users: internal ids, `UNKNOWN_USER` allowed. Shape [B].
             given: internal item ids that the caller adds, oldest first. B rows.
-            exclude_seen: whether items seen before may not come back.
+            exclude_seen: whether items seen before may not come back; disliked ones never do.
+
+        Returns:
+            Queries in which users whom the model does not know by id are `UNKNOWN_USER`.
         """
         given = Ragged.empty(len(users)) if given is None else given
         history = _joined(_rows(self.histories, users), given)
-        if not exclude_seen:
-            return Queries(users, history, Ragged.empty(len(users)))
-        return Queries(users, history, _joined(_rows(self.exclusions, users), given))
+        excluded = _joined(_rows(self.exclusions, users), given) if exclude_seen else Ragged.empty(len(users))
+        if not exclude_seen and self.disliked is not None:
+            excluded = _rows(self.disliked, users)
+        if self.recognised is not None:
+            users = np.where(self.recognised[users] & (users != UNKNOWN_USER), users, UNKNOWN_USER)
+        return Queries(users, history, excluded)
 
     def save(self, directory: Path) -> None:
         """Parquet, npy and JSON files in an existing directory."""
         self.user_ids.save(directory / "user_ids.parquet")
         self.item_ids.save(directory / "item_ids.parquet")
         self.catalogue.save(directory / "catalogue.parquet")
+        arrays: dict[str, Any] = self._more_arrays()
         np.savez(
             directory / "histories.npz",
             items=self.histories.values.astype(np.int32), offsets=self.histories.offsets,
             excluded=self.exclusions.values.astype(np.int32), excluded_offsets=self.exclusions.offsets,
+            **arrays,
         )  # fmt: skip
         np.save(directory / "popularity.npy", self.popularity)
         if self.lifetimes:
@@ -106,6 +139,7 @@ class ServingFiles:
         with np.load(directory / "histories.npz", allow_pickle=False) as arrays:
             histories = Ragged(arrays["items"].astype(np.int64), arrays["offsets"])
             exclusions = Ragged(arrays["excluded"].astype(np.int64), arrays["excluded_offsets"])
+            more = {name: arrays[name] for name in _MORE if name in arrays}
         lifetimes = None
         if facts["lifetimes"]:
             spans = pd.read_parquet(directory / "lifetimes.parquet")
@@ -121,7 +155,21 @@ class ServingFiles:
             facts["at"],
             lifetimes,
             facts["title"],
+            Ragged(more["disliked"].astype(np.int64), more["disliked_offsets"]) if "disliked" in more else None,
+            more.get("recognised"),
+            more.get("popularity_then"),
         )
+
+    def _more_arrays(self) -> dict[str, Array]:
+        """What only newer runs have, and only where there is something to say."""
+        arrays: dict[str, Array] = {}
+        if self.disliked is not None:
+            arrays |= {"disliked": self.disliked.values.astype(np.int32), "disliked_offsets": self.disliked.offsets}
+        if self.recognised is not None:
+            arrays["recognised"] = self.recognised
+        if self.popularity_then is not None:
+            arrays["popularity_then"] = self.popularity_then
+        return arrays
 
     def _facts(self) -> dict[str, object]:
         return {
@@ -136,10 +184,16 @@ class ServingFiles:
 
 
 def write_serving_files(
-    directory: Path, dataset: Dataset, history: Interactions, exclusions: Interactions | None = None
+    directory: Path,
+    dataset: Dataset,
+    history: Interactions,
+    exclusions: Interactions | None = None,
+    *,
+    then: Interactions | None = None,
+    described: Bools | None = None,
 ) -> ServingFiles:
-    """Writes the data side of a run directory and returns it."""
-    files = ServingFiles.of(dataset, history, exclusions)
+    """Writes the data side of a run directory and returns it; arguments as `ServingFiles.of`."""
+    files = ServingFiles.of(dataset, history, exclusions, then=then, described=described)
     files.save(directory)
     return files
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from twotower.protocols import Recommender
 from twotower.topk import allowed_lists
-from twotower.types import Bools, Floats, Queries, TopK
+from twotower.types import UNKNOWN_USER, Bools, Floats, Queries, TopK
 
 BLOCK_PLACES = 1 << 24
 """Places of lists held at once while a filter asks for longer ones: 200 MiB."""
@@ -32,8 +32,10 @@ class ListRetriever:
         self.n_items = n_items
 
     def knows(self, queries: Queries) -> Bools:
-        """The recommender answers every query, also one of which nothing is known. Shape [B]."""
-        return np.ones(len(queries), np.bool_)
+        """All queries of known users or with a history; of a model that is the same to everybody, all. Shape [B]."""
+        if not getattr(self.recommender, "personal", True):
+            return np.ones(len(queries), np.bool_)
+        return np.asarray((queries.users != UNKNOWN_USER) | (queries.histories.lengths > 0))
 
     def available(self, allowed: Bools | None = None) -> Bools | None:
         """All that is allowed. Shape [N]."""

@@ -328,3 +328,17 @@ def test_the_files_of_a_folder_are_all_named(tmp_path):
     source = Tabular(interactions=OPTIONS["interactions"] | {"path": "events"}, root=tmp_path)
     assert [file.name for file in source.files()] == ["0.parquet", "1.parquet"]
     assert len(source.load().interactions) == 4
+
+
+def test_roles_of_events_stand_in_the_yaml(write, tmp_path):
+    write()
+    (tmp_path / "my.yaml").write_text(
+        "interactions: {path: events.csv, user: who, item: what, time: when, kind: did, value: stars,\n"
+        "  target: [buy], dislike: {kinds: view, max_value: 2.5}}\n"
+    )
+    loaded = from_yaml(tmp_path / "my.yaml").load()
+    assert loaded.interactions.value.tolist() == [4, 5]
+    assert loaded.disliked.value.tolist() == [2.5]
+    assert sorted(loaded.touched.value.tolist()) == [2.5, 3, 4, 5]
+    with pytest.raises(BadConfig, match="dislike: no events of kind 'hide'; there are"):
+        write(interactions=OPTIONS["interactions"] | {"path": "events.csv", "dislike": ["hide"]}).load()

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml  # type: ignore[import-untyped]
 
 from twotower.data.dataset import Dataset
+from twotower.data.positives import Role, with_roles
 from twotower.data.reading.assembly import Events, FeatureRows, build, number_ids, refuse_unknown, row_ids, used_ids
 from twotower.data.reading.bad_rows import BadRows, OnBadRows
 from twotower.data.reading.files import read_rows
@@ -34,6 +35,9 @@ class EventsFile:
             there are none, all events happen at one moment, and rows stand in their order.
         kind: column of event kinds, e.g. view, buy; None: all alike.
         value: column of numbers, e.g. ratings; None: 1 each.
+        target: what is learnt and foreseen: kinds, or the options of `Role`, such as {kinds: [rate], min_value: 4};
+            None: all.
+        dislike: what says no, likewise; such items never come back.
         time_unit: d, s, ms, us or ns.
         delimiter: of a text table; None: found out by the header.
         encoding: of a text table; None: found out by the bytes.
@@ -46,6 +50,8 @@ class EventsFile:
     time: str | None = None
     kind: str | None = None
     value: str | None = None
+    target: Any = None
+    dislike: Any = None
     time_unit: TimeUnit = "s"
     delimiter: str | None = None
     encoding: str | None = None
@@ -92,6 +98,7 @@ class FeaturesFile:
 
 
 File = TypeVar("File", EventsFile, FeaturesFile)
+_STRUCTURED = ("columns", "target", "dislike")
 _NOTHING = (None, "", "null", "~")
 """What stands in a YAML for an option that is not given."""
 
@@ -152,7 +159,7 @@ class Tabular:
             events = self._events(bad)
             items, item_ids = self._features(self.items, events.table, events.item, bad)
             users, user_ids = self._features(self.users, events.table, events.user, bad)
-            return build(
+            dataset = build(
                 self.name,
                 events,
                 users=number_ids(used_ids(events.table, events.user) if user_ids is None else user_ids, "user"),
@@ -162,6 +169,12 @@ class Tabular:
                 category=self.items.category if self.items else None,
                 title=self.items.title if self.items else None,
             )
+        roles = {name: Role.of(f"interactions: {name}", given) for name, given in self._roles().items()}
+        return with_roles(dataset, **roles) if roles else dataset
+
+    def _roles(self) -> dict[str, Any]:
+        given = {"target": self.interactions.target, "dislike": self.interactions.dislike}
+        return {name: role for name, role in given.items() if role is not None}
 
     def _events(self, bad: BadRows) -> Events:
         spec = self.interactions
@@ -242,7 +255,7 @@ def _options(kind: type[File], where: str, values: Mapping[str, Any]) -> File:
         odd = sorted(set(values) - set(accepted)) if isinstance(values, Mapping) else values
         raise BadConfig(f"{where}: {odd} is not understood; write {', '.join(accepted)}")
     given: dict[str, Any] = {
-        k: v if k == "columns" else _name(f"{where}: {k}", v) for k, v in values.items() if v not in _NOTHING
+        k: v if k in _STRUCTURED else _name(f"{where}: {k}", v) for k, v in values.items() if v not in _NOTHING
     }
     try:
         options = kind(**given)

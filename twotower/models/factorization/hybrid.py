@@ -41,6 +41,7 @@ class HybridMF(FactorModel):
     """
 
     serves_new_items = True
+    reads_users = True
 
     min_count: int = 2
     n_bins: int = 10

@@ -110,6 +110,7 @@ class LightFMHybrid(LightFMWarp):
     """
 
     serves_new_items = True
+    reads_users = True
 
     min_count: int = 2
     n_bins: int = 10

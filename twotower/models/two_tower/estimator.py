@@ -58,6 +58,7 @@ class TwoTower(Model):
     n_candidates: int = 500
 
     serves_new_items = True
+    reads_users = True
     has_vectors = True
     refits = False  # `training.refit` says whether it does, after a fit that watches validation
 
@@ -105,6 +106,12 @@ class TwoTower(Model):
         self._popularity = asked.history.item_counts().astype(np.float32)
         self._stand_ready(fitted.model, inputs, context.device)
         return self
+
+    def again(self, split: Split, context: FitContext = QUIET) -> Self:
+        """A new model with these options and as many epochs as were best, learnt from `split.train`."""
+        training = replace(self.training, epochs=self.progress[0].best_epoch + 1, patience=None, refit=False)
+        options = {**self.options(), "training": _plain(asdict(training))}
+        return self.of_options(options).fit(split, context)
 
     def serve(self, dataset: Dataset, history: Interactions, at: int) -> Self:
         """Takes profiles and the catalogue as of another moment; `fit` does so for the test's.
