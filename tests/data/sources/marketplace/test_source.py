@@ -48,6 +48,28 @@ def test_another_seed_gives_another_market(market):
     assert Marketplace(size="demo", seed=1).load().fingerprint() != market.dataset.fingerprint()
 
 
+@pytest.mark.parametrize(
+    ("seed", "fingerprint"),
+    [
+        (0, "8855aeba7f973360ebdadd6f9ccb7b3cac593a3b2bbb92787c46b158462fedae"),
+        (3, "8609688fc1d6e66fe9b3c222bd3f113fa618a6ca5fa9a0a459fb3b07ccfded46"),
+    ],
+)
+def test_version_1_is_bit_for_bit_the_market_before_there_were_versions(seed, fingerprint):
+    assert Marketplace(size="demo", seed=seed, version=1).load().fingerprint() == fingerprint
+
+
+def test_the_versions_are_told_apart_by_name_and_fingerprint(market):
+    first = Marketplace(size="demo", version=1).load()
+    assert (first.name, market.dataset.name) == ("marketplace-demo", "marketplace-demo-v2")
+    assert first.fingerprint() != market.dataset.fingerprint()
+
+
+def test_an_unknown_version_is_refused_with_the_known_ones():
+    with pytest.raises(BadConfig, match="version 3 is unknown; choose one of 1, 2"):
+        Marketplace(version=3).load()
+
+
 def test_an_unknown_size_is_refused_with_the_known_ones():
     with pytest.raises(BadConfig, match="'huge' is unknown; choose one of demo, small, quarter, full"):
         Marketplace(size="huge").load()

@@ -51,10 +51,15 @@ def off_limits(dataset: Dataset) -> dict[str, tuple[float, float]]:
 
 
 @pytest.mark.parametrize(
-    "size", ["demo", pytest.param("small", marks=pytest.mark.slow), pytest.param("full", marks=pytest.mark.slow)]
+    "size", ["demo", *(pytest.param(s, marks=pytest.mark.slow) for s in ("small", "quarter", "full"))]
 )
 def test_the_market_has_the_published_shape(size):
     assert off_limits(Marketplace(size=size).load()) == {}
+
+
+@pytest.mark.parametrize("size", ["demo", *(pytest.param(s, marks=pytest.mark.slow) for s in ("small", "full"))])
+def test_version_1_has_it_too(size):
+    assert off_limits(Marketplace(size=size, version=1).load()) == {}
 
 
 def test_the_shape_does_not_hang_on_the_seed():

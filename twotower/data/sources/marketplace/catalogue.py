@@ -28,8 +28,8 @@ PUBLISHED_SHARE = {"consumption": 0.72, "first_registration": 0.96, "mileage": 0
 OUTLIER_SHARE = 0.0008
 """Share of typing errors per continuous field; six fields keep more than 99 % of the ads clean."""
 MEAN_LIFE_DAYS = 45.0
-STOCK_SHARE = 0.58
-"""Share of the ads that are already listed when the window opens; the others appear during its five weeks."""
+PRICE_NOISE = 0.16
+"""Standard deviation of the log price that sellers ask around what the vehicle is worth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +56,15 @@ class Ads:
         return len(self.codes)
 
 
-def make_ads(n_items: int, n_models: int, rng: np.random.Generator) -> Ads:
-    """Draws ads: the model fixes make, body and price level; age and mileage lower the price; places are cities."""
+def make_ads(n_items: int, n_models: int, stock_share: float, rng: np.random.Generator) -> Ads:
+    """Draws ads: the model fixes make, body and price level; age and mileage lower the price; places are cities.
+
+    Args:
+        n_items: ads.
+        n_models: models on sale.
+        stock_share: share of the ads that are already listed when the window opens.
+        rng: source of chance.
+    """
     models = names.models(n_models, rng)
     model = rng.choice(len(models.name), n_items, p=models.share).astype(np.int32)
     _every_value_once(model, len(models.name), rng)
@@ -65,8 +72,7 @@ def make_ads(n_items: int, n_models: int, rng: np.random.Generator) -> Ads:
     age = _ages(body, rng)
     km = np.where(age < 0.2, rng.exponential(40.0, n_items), age * rng.lognormal(9.45, 0.45, n_items))
     fuel, transmission = _drive(models, model, age, rng)
-    log_price = models.log_price[model] - 0.115 * np.minimum(age, 22) + 0.07 * np.maximum(age - 28, 0)
-    log_price += -0.0022 * km / 1000 + 0.12 * (transmission > 0) + rng.normal(0, 0.16, n_items)
+    log_price = usual_log_price(models.log_price[model], age, km, transmission) + rng.normal(0, PRICE_NOISE, n_items)
     price = np.exp(np.clip(log_price, np.log(250), np.log(480_000)))
     step = np.select([price < 3000, price < 20_000], [50, 100], 500)
     price = np.maximum(np.round(price / step), 1) * step - np.where(rng.random(n_items) < 0.5, 10, 0)
@@ -74,7 +80,19 @@ def make_ads(n_items: int, n_models: int, rng: np.random.Generator) -> Ads:
     colour = rng.choice(len(names.COLOURS), n_items, p=names.COLOUR_SHARES / names.COLOUR_SHARES.sum())
     codes = np.stack([model, models.make[model], body, fuel, transmission, colour], axis=1).astype(np.int32)
     traits = np.stack([np.log(price), latitude, longitude, age], axis=1).astype(np.float32)
-    return Ads(codes, traits, city, np.round(km), models, _lifetimes(n_items, rng))
+    return Ads(codes, traits, city, np.round(km), models, _lifetimes(n_items, stock_share, rng))
+
+
+def usual_log_price(level: Array, age: Array, km: Array, transmission: Array) -> Array:
+    """What a vehicle of a model's price level, an age in years, a mileage and a transmission is worth. Shape [N]."""
+    log_price = level - 0.115 * np.minimum(age, 22) + 0.07 * np.maximum(age - 28, 0)
+    return np.asarray(log_price + -0.0022 * km / 1000 + 0.12 * (transmission > 0))
+
+
+def bargains(ads: Ads) -> Array:
+    """How far each ad's price lies below what its vehicle is worth, in standard deviations, at most 3. Shape [N]."""
+    usual = usual_log_price(ads.models.log_price[ads.codes[:, 0]], ads.traits[:, 3], ads.km, ads.codes[:, 4])
+    return np.clip((usual - ads.traits[:, 0]) / PRICE_NOISE, -3, 3)
 
 
 def _every_value_once(codes: Array, n_values: int, rng: np.random.Generator) -> None:
@@ -116,9 +134,9 @@ def _places(n: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     return city, np.clip(latitude[city] + north, 40, 60), np.clip(longitude[city] + 1.5 * east, -5, 25)
 
 
-def _lifetimes(n: int, rng: np.random.Generator) -> Lifetimes:
+def _lifetimes(n: int, stock_share: float, rng: np.random.Generator) -> Lifetimes:
     """A steady market: exponential stays, so the stock's past and future stays have the same law."""
-    stock = rng.random(n) < STOCK_SHARE
+    stock = rng.random(n) < stock_share
     born = rng.random(n) * (N_DAYS - 0.25) * DAY
     since = np.where(stock, -rng.exponential(MEAN_LIFE_DAYS * DAY, n) - 1, born)
     rest = 6 * 3600 + rng.exponential(MEAN_LIFE_DAYS * DAY, n)

@@ -7,6 +7,7 @@ from scipy.special import ndtri
 
 from twotower.data.sources.marketplace import names
 from twotower.data.sources.marketplace.calendar import N_WEEKS
+from twotower.data.sources.marketplace.rules import Curve, Rules
 from twotower.types import Array, Floats, Ids
 
 PAIRS_PER_USER = ((1e-6, 1), (0.05, 3), (0.25, 11), (0.5, 30), (0.75, 75), (0.9, 159), (0.99, 490), (0.9999, 2200),
@@ -19,14 +20,12 @@ WEEK_SHARES = np.array([1.83, 1.65, 1.63, 1.36]) / 6.47
 """Shares of the training weeks in first looks at an ad; later weeks have more second looks instead."""
 ACTIVE_IN_TEST = 0.6587
 COLD_SHARE = 0.00142
-N_WISHES = 4
-SEARCHES = ("model", "near home", "make")
-SEARCH_SHARES = (0.5, 0.3, 0.2)
+SEARCHES = ("model", "near home", "make and body", "body and price")
 EXAMPLE_USER = 41
 """Internal id of external user 42, who is active in the training and the test weeks at every size."""
 
 
-def quantile_curve(points: tuple[tuple[float, float], ...], p: Array) -> Array:
+def quantile_curve(points: Curve, p: Array) -> Array:
     """Values at quantiles p of a law given by points, log-linear between them over normal scores."""
     at, value = np.array(points).T
     return np.asarray(np.exp(np.interp(ndtri(p), ndtri(at), np.log(value))))
@@ -96,26 +95,26 @@ class People:
         return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
 
-def make_people(n_users: int, rng: np.random.Generator) -> People:
+def make_people(n_users: int, rules: Rules, rng: np.random.Generator) -> People:
     """Draws homes, tastes and the times of wishes; what is wished for follows in `choice.find_wishes`."""
     _, latitude, longitude, share = names.cities()
     city = rng.choice(len(share), n_users, p=share)
     scatter = rng.laplace(0, 0.22, (n_users, 2)) * [1.0, 1.5]
     place = np.stack([latitude[city], longitude[city]], axis=1) + scatter
-    shape = (n_users, N_WISHES)
+    shape = (n_users, rules.n_wishes)
 
     def tastes(n: int, scale: float) -> Floats:
         return rng.normal(0, scale, (n_users, n)).astype(np.float32)
 
     return People(
         place=place.astype(np.float32),
-        fuel=tastes(len(names.FUELS), 1.2),
-        transmission=tastes(len(names.TRANSMISSIONS), 1.0),
-        colour=tastes(len(names.COLOURS), 0.7),
-        price_width=rng.uniform(0.12, 0.5, n_users).astype(np.float32),
-        travel=rng.gamma(2.0, 0.45, n_users).astype(np.float32),
+        fuel=tastes(len(names.FUELS), rules.fuel),
+        transmission=tastes(len(names.TRANSMISSIONS), rules.transmission),
+        colour=tastes(len(names.COLOURS), rules.colour),
+        price_width=rng.uniform(*rules.price_width, n_users).astype(np.float32),
+        travel=rng.gamma(2.0, rules.travel, n_users).astype(np.float32),
         wish=np.zeros(shape, np.int64),
-        search=rng.choice(len(SEARCHES), shape, p=SEARCH_SHARES),
+        search=rng.choice(len(SEARCHES), shape, p=rules.search_shares),
         strength=rng.gamma(0.8, 1.0, shape).astype(np.float32) + np.float32(0.02),
         season=rng.uniform(-7, 7 * N_WEEKS + 7, shape).astype(np.float32),
         stretch=rng.uniform(5, 20, shape).astype(np.float32),

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from twotower.data.sources.marketplace.calendar import DAY, N_DAYS, START
-from twotower.data.sources.marketplace.people import People
+from twotower.data.sources.marketplace.people import SEARCHES, People
+from twotower.data.sources.marketplace.rules import Rules
 from twotower.types import Ids, Times
 
 LOOKS_PER_SESSION = 5.0
@@ -37,7 +38,7 @@ class Slots:
         return np.searchsorted((self.time - START) // DAY, np.arange(N_DAYS + 1))
 
 
-def plan_sessions(people: People, looks: Ids, rng: np.random.Generator) -> Slots:
+def plan_sessions(rules: Rules, n_items: int, people: People, looks: Ids, rng: np.random.Generator) -> Slots:
     """Cuts each user's weekly looks [U, 5] into sessions with a day, an hour and a wish."""
     cell = np.repeat(np.arange(looks.size), looks.ravel())
     opens = (np.diff(cell, prepend=-1) > 0) | (rng.random(len(cell)) < 1 / LOOKS_PER_SESSION)
@@ -49,6 +50,10 @@ def plan_sessions(people: People, looks: Ids, rng: np.random.Generator) -> Slots
     second = np.minimum(clock[session] + elapsed - elapsed[first][session], DAY - 1)
     which = _drawn_wishes(people, user, day, rng)
     wish, search = people.wish[user, which], people.search[user, which]
+    if rules.whim_share:
+        whims = np.flatnonzero(rng.random(len(wish)) < rules.whim_share)
+        wish[whims] = rng.integers(n_items, size=len(whims))
+        search[whims] = rng.choice(len(SEARCHES), len(whims), p=rules.search_shares)
     order = np.argsort(day[session], kind="stable")
     session, second = session[order], second[order]
     return Slots(user[session], START + day[session] * DAY + second.astype(np.int64), wish[session], search[session])

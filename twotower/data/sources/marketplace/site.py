@@ -4,17 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twotower.data.dataset import ItemVersions
+from twotower.data.dataset import ItemVersions, Lifetimes
 from twotower.data.sources.marketplace.calendar import DAY, END, N_DAYS, START
-from twotower.data.sources.marketplace.catalogue import Ads
+from twotower.data.sources.marketplace.catalogue import Ads, bargains
 from twotower.data.sources.marketplace.choice import BLOCK, WIDER, Shelves, gumbel, shown_page, utility
 from twotower.data.sources.marketplace.people import People, quantile_curve
+from twotower.data.sources.marketplace.rules import Rules
 from twotower.data.sources.marketplace.sessions import Slots
 from twotower.types import Array, Bools, Floats, Ids, Times
 
-VIEWERS_PER_AD = ((1e-7, 0.6), (0.25, 0.75), (0.5, 1.15), (0.66, 2.2), (0.74, 6.6), (0.9, 10.4), (0.99, 39),
-                  (0.9999, 230), (1 - 3e-7, 6000))  # fmt: skip
-"""Planned viewers of an ad over all five weeks: (quantile, value)."""
 TRIES = 6
 """Pages that a user opens, wider each time, to find an ad not looked at before."""
 OVEREXPOSED = 0.005
@@ -47,10 +45,11 @@ class Looks:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 
-def planned_viewers(ads: Ads, mean: float, most: float, rng: np.random.Generator) -> Floats:
-    """Viewers that each ad would get in the window: long and attractive lives rank first.
+def planned_viewers(rules: Rules, ads: Ads, mean: float, most: float, rng: np.random.Generator) -> Floats:
+    """Viewers that each ad would get in the window: those that draw much attention and visible bargains rank first.
 
     Args:
+        rules: of the market.
         ads: all ads.
         mean: viewers of an ad on average.
         most: viewers of an ad at most.
@@ -59,22 +58,37 @@ def planned_viewers(ads: Ads, mean: float, most: float, rng: np.random.Generator
     Returns:
         Shape [N].
     """
-    days = (np.minimum(ads.lifetimes.until, END) - np.maximum(ads.lifetimes.since, START)) / DAY
-    rank = np.argsort(np.argsort(np.log(days) + rng.normal(0, 0.8, len(ads))))
-    curve = np.minimum(quantile_curve(VIEWERS_PER_AD, (rank + 0.5) / len(ads)), most)
+    appeal = np.log(attention_in_window(rules, ads.lifetimes)) + rules.bargain_weight * bargains(ads)
+    rank = np.argsort(np.argsort(appeal + rng.normal(0, rules.rank_noise, len(ads))))
+    curve = np.minimum(quantile_curve(rules.viewers_per_ad, (rank + 0.5) / len(ads)), most)
     lowest = curve.min()
     return np.asarray(lowest + (curve - lowest) * (mean - lowest) / (curve.mean() - lowest), np.float32)
+
+
+def attention(rules: Rules, age: Array) -> Array:
+    """Attention to an ad that was listed `age` days ago, relative to a new one. Same shape."""
+    fresh = np.exp(-np.maximum(age, 0) / rules.attention_days)
+    return np.asarray(rules.attention_floor + (1 - rules.attention_floor) * fresh)
+
+
+def attention_in_window(rules: Rules, life: Lifetimes) -> Array:
+    """Attention that each ad draws in the five weeks, in days of a new ad: the integral of `attention`. Shape [N]."""
+    start, stop = np.maximum(life.since, START), np.minimum(life.until, END)
+    first, last = (np.exp(-(moment - life.since) / (DAY * rules.attention_days)) for moment in (start, stop))
+    above = (1 - rules.attention_floor) * rules.attention_days * (first - last)
+    return np.asarray(rules.attention_floor * ((stop - start) / DAY) + above)
 
 
 class Site:
     """The site over the days: present prices, who has seen what, and exposure that makes up for missing viewers."""
 
-    def __init__(self, ads: Ads, people: People, versions: ItemVersions, viewers: Floats) -> None:
+    def __init__(self, rules: Rules, ads: Ads, people: People, versions: ItemVersions, viewers: Floats) -> None:
+        self.rules = rules
         self.ads = ads
         self.people = people
         self.versions = versions
         self.viewers = viewers
-        self.shelves = Shelves.of(ads)
+        self.shelves = Shelves.of(rules, ads)
         self.log_price = ads.traits[:, 0].copy()
         self.seen_by = np.zeros(len(ads), np.int64)
         self.pairs = np.empty(0, np.int64)
@@ -89,10 +103,9 @@ class Site:
         """Places in the results on a day: viewers still missing, spread over the days that are left. Shape [N]."""
         begin, life = START + day * DAY, self.ads.lifetimes
         left = (np.minimum(life.until, END) - np.maximum(life.since, begin)) / DAY
-        missing = np.maximum(self.viewers - self.seen_by, OVEREXPOSED * self.viewers)
-        return np.where(life.available(begin, begin + DAY), missing / (np.maximum(left, 0) + HURRY_DAYS), 0.0).astype(
-            np.float32
-        )
+        missing = np.maximum(self.viewers - self.rules.feedback * self.seen_by, OVEREXPOSED * self.viewers)
+        places = missing / (np.maximum(left, 0) + HURRY_DAYS) * attention(self.rules, (begin - life.since) / DAY)
+        return np.where(life.available(begin, begin + DAY), places, 0.0).astype(np.float32)
 
     def _one_day(self, day: int, slots: Slots, rows: Ids, rng: np.random.Generator) -> Looks:
         """First looks of the slots `rows`; who finds nothing new searches wider."""
@@ -119,8 +132,8 @@ class Site:
         clicks = []
         for block, start in zip(blocks, starts[:-1], strict=True):
             user, wish, time = slots.user[block], slots.wish[block], slots.time[block]
-            page = shown_page(self.shelves, cumulative, wish, search[start : start + len(block)], rng)
-            value = utility(self.ads, self.people, self.log_price, user, wish, page)
+            page = shown_page(self.shelves, cumulative, wish, search[start : start + len(block)], self.rules.page, rng)
+            value = utility(self.rules, self.ads, self.people, self.log_price, user, wish, page)
             choice = value + gumbel(value.shape, rng)
             choice[~self._eligible(user, time, page)] = -np.inf
             best, line = choice.argmax(axis=1), np.arange(len(block))
