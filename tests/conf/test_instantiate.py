@@ -171,4 +171,4 @@ def test_a_documented_command_with_a_slip_would_be_found():
 def test_a_model_says_what_family_it_is_of(name):
     family = listed_model(name).family
     assert family in FAMILIES
-    assert is_foreign(family) == (name != "two_tower")
+    assert is_foreign(family) == (name not in ("two_tower", "two_stage", "two_stage_network"))

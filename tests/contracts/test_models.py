@@ -26,6 +26,9 @@ OWN: dict[str, dict[str, Any]] = {
     "implicit_als": {"l2": 1.0},
     "rating_mf": {"epochs": 100, "lr": 0.1, "batch_size": 64},
     "implicit_bpr": {"epochs": 300, "lr": 0.2, "patience": 300},
+    "content_kernel": {"moments": 2, "epochs": 4},
+    "two_stage": {"n_each": 30, "n_trees": 30, "n_leaves": 7, "moments": 2},
+    "two_stage_network": {"n_each": 30, "hidden": (16,), "epochs": 5, "moments": 2},
     "two_tower": {
         "towers.dim": 8, "towers.history_layers": 1, "towers.history_length": 6, "train.epochs": 30,
         "train.batch_size": 128, "train.lr": 0.02, "train.patience": None,
@@ -42,6 +45,10 @@ def small(name: str) -> Model:
     """The model of a file, made small; skipped where its library is not installed."""
     listed = listed_model(name)
     changes = {option: value for option, value in SMALLER.items() if option in listed.model}
+    if listed.sources:
+        options = {option: value for option, value in listed.model.items() if option != "_target_"}
+        sources = {source: small(source) for source in listed.sources if source != "two_tower"}
+        return locate(listed.model["_target_"])(**options | changes | OWN.get(name, {}) | {"sources": sources})
     try:
         return listed.make(**changes | OWN.get(name, {}))
     except BadConfig as error:

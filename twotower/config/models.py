@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GROUP = "model"
 PARTS = ("towers", "features", "objective", "train")
 """Groups of `conf/` that some models are made of; a model's file names its own in `groups`."""
+SOURCES = "sources"
+"""Where a model's file names the models that it takes candidates from, and the option that it takes them as."""
 _OF_THE_LIST = ("search", "counterpart", "groups")
 
 
@@ -36,6 +38,7 @@ class ListedModel:
         counterpart: of a peer, our model that must not be weaker.
         parts: group to its configuration, for a model that is made of several.
         taken_as: option of the constructor to the group that it is made of.
+        sources: of a model that takes candidates from others, those models by name.
     """
 
     name: str
@@ -45,6 +48,7 @@ class ListedModel:
     counterpart: str | None = None
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     taken_as: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, "ListedModel"] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "ListedModel":
@@ -57,14 +61,17 @@ class ListedModel:
             raise BadConfig("model: its file gives no model_name or no model with _target_; see those of conf/model")
         taken_as = settings.get("groups") or {}
         parts = {group: with_defaults(settings[group], group) for group in taken_as.values()}
+        names = _names(settings.get(SOURCES) or [], settings["model_name"])
+        sources = {name: _stage(name, f"{SOURCES}=", {**settings, SOURCES: None}) for name in names}
         return cls(
             settings["model_name"],
-            with_defaults(settings[GROUP], GROUP, leave_out=tuple(taken_as)),
+            with_defaults(settings[GROUP], GROUP, leave_out=(*taken_as, *([SOURCES] if names else []))),
             settings.get("search") or {},
             settings.get("family", OTHER),
             settings.get("counterpart"),
             parts,
             taken_as,
+            sources,
         )
 
     @property
@@ -82,7 +89,14 @@ class ListedModel:
     @property
     def fixed(self) -> dict[str, Any]:
         """All that the model is made of, to know it again."""
-        return {**self.model, **self.parts}
+        own = {SOURCES: {name: source.fixed for name, source in self.sources.items()}} if self.sources else {}
+        return {**self.model, **self.parts, **own}
+
+    @property
+    def all_parts(self) -> dict[str, Mapping[str, Any]]:
+        """Groups that the model or one of its sources is made of."""
+        of_sources = {group: part for source in self.sources.values() for group, part in source.all_parts.items()}
+        return {**of_sources, **self.parts}
 
     def usual(self) -> dict[str, Any]:
         """The values, before any search, of the options that are searched."""
@@ -101,10 +115,16 @@ class ListedModel:
         for place, value in changes.items():
             group, option = self._place(place)
             whole[group][option] = value
-        parts = {option: instantiate(whole[group]) for option, group in self.taken_as.items()}
+        parts: dict[str, Any] = {option: instantiate(whole[group]) for option, group in self.taken_as.items()}
+        if self.sources:
+            parts[SOURCES] = {name: source.make(**source.seeded(changes)) for name, source in self.sources.items()}
         target = locate(whole[GROUP].pop("_target_"), MODEL)
         model: Model = called(target, {**whole[GROUP], **parts})
         return model
+
+    def seeded(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The same seed for a source as for the model that it belongs to, where one is given."""
+        return {self.seed_option: changes["seed"]} if self.seed_option and "seed" in changes else {}
 
     def build(self, **options: Any) -> "Build":
         """What makes the model of options tried; those given here win over the configuration's."""
@@ -182,9 +202,9 @@ def settings_of_run(settings: Mapping[str, Any], listed: ListedModel) -> dict[st
 
     They are written out whole, so that a run says all its options, whatever the defaults are one day.
     """
-    left_out = {*PARTS, *_OF_THE_LIST} - set(listed.parts)
+    left_out = {*PARTS, *_OF_THE_LIST} - set(listed.all_parts)
     own = {name: value for name, value in settings.items() if name not in left_out}
-    return {**own, GROUP: dict(listed.model), **{name: dict(part) for name, part in listed.parts.items()}}
+    return {**own, GROUP: dict(listed.model), **{name: dict(part) for name, part in listed.all_parts.items()}}
 
 
 def chosen(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[ListedModel, ...]]":
@@ -211,9 +231,23 @@ def chosen(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[L
     return {**run, "retriever": first.fixed, "ranker": second.fixed}, model, (first, second)
 
 
+def _names(names: Any, model: str) -> list[str]:
+    """Names of sources; one word is a list of one.
+
+    Raises:
+        BadConfig: there is something else.
+    """
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) and name != model for name in names):
+        raise BadConfig(f"{SOURCES}={names!r} must be names of conf/model other than {model}, such as [two_tower, als]")
+    return names
+
+
 def _stage(name: str, asked_by: str, settings: Mapping[str, Any]) -> ListedModel:
     """A listed model with its usual options; its parts, if it has any, are those of the settings."""
-    return ListedModel.of({**settings, "counterpart": None, "groups": None, **_facts(_file(name, asked_by))})
+    return ListedModel.of(
+        {**settings, "counterpart": None, "groups": None, SOURCES: None, **_facts(_file(name, asked_by))}
+    )
 
 
 def refuse_unused(words: Sequence[str], *listed: ListedModel) -> None:
@@ -223,7 +257,7 @@ def refuse_unused(words: Sequence[str], *listed: ListedModel) -> None:
         BadConfig: it names the word and what the models have instead.
     """
     names = " and ".join(one.name for one in listed)
-    parts = {part for one in listed for part in one.parts}
+    parts = {part for one in listed for part in one.all_parts}
     for word in words:
         group = word.partition("=")[0].lstrip("+~").partition(".")[0]
         if (group in PARTS and group not in parts) or (group == GROUP and len(listed) > 1):

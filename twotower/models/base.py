@@ -78,14 +78,9 @@ class Model(ABC):
         return None
 
     def serve(self, dataset: Dataset, history: Interactions, at: int) -> Self:
-        """Takes profiles, catalogue and whatever else it read of the data as of another moment, without learning.
+        """Takes profiles and catalogue as of another moment (`history` ends before `at`), without learning.
 
         A model that reads nothing but the histories of queries has nothing to take.
-
-        Args:
-            dataset: users and catalogue with the id spaces of training.
-            history: events before `at`.
-            at: seconds since the epoch.
         """
         return self
 
@@ -164,11 +159,7 @@ class Model(ABC):
         facts = cls._facts_in(directory)
         model = cls(**facts["options"])
         model.n_items = facts["n_items"]
-        state = load_file(directory / ARRAYS)
-        for name, array in state.items():
-            if not np.isfinite(array).all():
-                raise BundleError(f"{directory / ARRAYS}: {name} holds NaN or infinite numbers; fit again")
-        model.set_state(state)
+        model.set_state(finite_arrays(directory / ARRAYS))
         return model
 
     @classmethod
@@ -263,6 +254,19 @@ def model_facts(directory: Path) -> dict[str, Any]:
         raise BundleError(f"{directory} holds no saved model (no {FACTS}); give a directory that save wrote")
     facts: dict[str, Any] = json.loads((directory / FACTS).read_text())
     return facts
+
+
+def finite_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of a safetensors file.
+
+    Raises:
+        BundleError: one holds NaN or infinite numbers, which a damaged file may.
+    """
+    state: dict[str, Array] = load_file(path)
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise BundleError(f"{path}: {name} holds NaN or infinite numbers; fit again")
+    return state
 
 
 def refuse_foreign_items(items: Ragged, n_items: int, what: str) -> None:

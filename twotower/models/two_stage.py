@@ -7,6 +7,8 @@ from typing import Any, Self, cast
 import numpy as np
 
 from twotower.ann.exact import ExactIndex
+from twotower.data.dataset import Dataset
+from twotower.data.interactions import Interactions
 from twotower.data.split import Split
 from twotower.models.base import Model, load_model, model_facts
 from twotower.models.options import count, require
@@ -95,6 +97,13 @@ class TwoStage(Model):
         first = self.first.again(split, context.inside(FIRST))
         second = self.second.again(split, context.inside(SECOND))
         return type(self)(first=first, second=second, n_candidates=self.n_candidates)._ready(split)
+
+    def serve(self, dataset: Dataset, history: Interactions, at: int) -> Self:
+        """Takes both to another moment."""
+        self.first.serve(dataset, history, at)
+        self.second.serve(dataset, history, at)
+        self._stages = None
+        return self
 
     def _ready(self, split: Split) -> Self:
         self.n_items, self._stages = split.train.n_items, None

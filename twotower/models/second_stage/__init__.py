@@ -1,0 +1,1 @@
+"""A second stage that sees the pair at the moment of asking: candidates of several sources, pair features, a scorer."""

@@ -1,0 +1,175 @@
+"""`ContentKernel`: items that are like what the user touched lately, in ways that are learnt, and are looked at."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from twotower.data.dataset import Dataset
+from twotower.data.interactions import Interactions
+from twotower.data.split import Split
+from twotower.models.base import ScoringModel
+from twotower.models.options import count, or_none, positive, require
+from twotower.models.second_stage.columns import under
+from twotower.models.second_stage.examples import earlier_moments, is_cut_by_time
+from twotower.models.second_stage.exposure import Exposure
+from twotower.models.second_stage.kernel_parts import KernelParts, Looked
+from twotower.models.second_stage.kernel_weights import KernelWeights, Questions, fit_weights, newest
+from twotower.models.second_stage.moment import Asked, Moment
+from twotower.topk import top_k
+from twotower.training.context import QUIET, FitContext
+from twotower.types import NO_ITEM, Array, Bools, Floats, Ids, Queries, TopK
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ContentKernel(ScoringModel):
+    """P(i | u) = (1 − π) Σ_j w_j K(i, j) / Z_j + π b_i over the newest events j of the user.
+
+    log K(i, j) = Σ_columns θ_c · alike_c − Σ_numbers (a_g |Δ_g| + b_g Δ_g²) − γ log(1 + km / 50) + β log E_i;
+    w_j falls with a power of the event's age; b_i is exposure alone, and E_i the forecast of it (`Exposure`). All
+    weights are learnt by likelihood at earlier moments: what was touched soon after each is to be told, by the events
+    before it, from other items that could be had. No identities are known: a new item is found at once by what it is,
+    and a new user served from the first event on.
+
+    Relations: target attention (DIN) with one head and hand-made keys; ItemKNN whose similarity reads content.
+
+    Attributes:
+        recent: newest distinct events of a user.
+        moments: earlier moments at which it is learnt what came true soon after.
+        days: length of what is asked for at each; null: as long as the validation.
+        targets: pairs that came true, drawn anew for each pass.
+        competitors: items that each is told from.
+        epochs, lr: of Adam on the weights, some thirty numbers.
+        seed: of all draws.
+    """
+
+    recent: int = 20
+    moments: int = 3
+    days: float | None = None
+    targets: int = 3000
+    competitors: int = 300
+    epochs: int = 4
+    lr: float = 0.05
+    seed: int = 0
+
+    serves_new_items = True
+
+    def __post_init__(self) -> None:
+        """Refuses options out of range.
+
+        Raises:
+            BadConfig: it names the option.
+        """
+        require(
+            self, recent=count, moments=count, days=or_none(positive), targets=count, competitors=count, epochs=count,
+            lr=positive,
+        )  # fmt: skip
+        self._weights = KernelWeights.none(0, 0)
+        self._parts: KernelParts | None = None
+        self._popular: Floats = np.empty(0, np.float32)
+        self._at: int | None = None
+        self._by_moment = True
+        self._exposure: Exposure | None = None
+        self._last_sample: tuple[KernelParts, Looked] | None = None
+        self._last_allowed: tuple[Bools, Ids, Looked] | None = None
+
+    def fit(self, split: Split, context: FitContext = QUIET) -> Self:
+        """Learns the weights from the newest events of `split.train`, then stands ready for `split.ready_for`."""
+        self._by_moment, cuts = is_cut_by_time(split), earlier_moments(split, self.moments, self.days)
+        now = Moment(split.dataset, split.train, split.asked_at)
+        self._exposure = Exposure.fit(cuts, self.seed) if cuts else None
+        self._weights = KernelWeights.none(*KernelParts.of(now, None).sizes)
+        if self._exposure:
+            questions = [Questions.of(cut, self.recent, self._exposure, by_moment=self._by_moment) for cut in cuts]
+            self._weights = fit_weights(
+                questions, targets=self.targets, competitors=self.competitors, epochs=self.epochs, lr=self.lr,
+                seed=self.seed,
+            )  # fmt: skip
+        self.n_items = split.train.n_items
+        self._popular = split.train.unique_pairs().item_counts().astype(np.float32)
+        asked = split.ready_for
+        return self._as_of(Moment(split.dataset, asked.history, asked.at))
+
+    def serve(self, dataset: Dataset, history: Interactions, at: int) -> Self:
+        """Takes catalogue and activity as of another moment, without learning."""
+        return self._as_of(Moment(dataset, history, at))
+
+    def _as_of(self, moment: Moment) -> Self:
+        lives = moment.dataset.lifetimes
+        available = lives.available(moment.at) if lives is not None and self._by_moment else None
+        self._parts, self._last_allowed = KernelParts.of(moment, self._exposure, available), None
+        self._at = moment.at if self._by_moment else None
+        return self
+
+    def score(self, queries: Queries) -> Floats:
+        """Log of P of every item; the popular list for users without history. Shape [B, N]."""
+        self._check(queries)
+        return self._of_items(queries, np.arange(self.n_items), self._look(np.arange(self.n_items)))
+
+    def _best(self, queries: Queries, k: int) -> TopK:
+        """Scores of allowed items alone."""
+        if queries.allowed is None:
+            return top_k(self.score(queries), k, queries.exclusions)
+        if self._last_allowed is None or self._last_allowed[0] is not queries.allowed:
+            items = np.flatnonzero(queries.allowed)
+            self._last_allowed = (queries.allowed, items, self._look(items))
+        _, items, look = self._last_allowed
+        scores = np.full((len(queries), self.n_items), -np.inf, np.float32)
+        scores[:, items] = self._of_items(queries, items, look)
+        return top_k(scores, k, queries.exclusions, queries.allowed)
+
+    def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
+        """Log of P of the candidates alone. Shape [B, C]."""
+        self._check(queries)
+        asked = self._asked(queries)
+        rows = [self._of_query(asked, b, np.maximum(items, 0), None) for b, items in enumerate(candidates.items)]
+        return np.stack(rows) if rows else candidates.scores.copy()
+
+    def _of_items(self, queries: Queries, items: Ids, look: Looked) -> Floats:
+        asked = self._asked(queries)
+        rows = [self._of_query(asked, b, items, look) for b in range(len(queries))]
+        return np.stack(rows) if rows else np.empty((0, len(items)), np.float32)
+
+    def _of_query(self, asked: Asked, row: int, items: Ids, look: Looked | None) -> Floats:
+        """Log of P of some items for one query. Shape [n]."""
+        real = asked.items[row] != NO_ITEM
+        if not real.any():
+            return self._popular[items]
+        look = self._look(items) if look is None else look
+        history = self._look(asked.items[row][real])
+        return self._weights.log_probability(look, history, asked.age[row][real], self._sample)
+
+    def _asked(self, queries: Queries) -> Asked:
+        """The newest events, each item once at its newest place."""
+        return newest(queries, self._at, self.recent)
+
+    def _look(self, items: Ids) -> Looked:
+        assert self._parts is not None
+        return self._parts.take(items)
+
+    @property
+    def _sample(self) -> Looked:
+        """Items over which kernels are normalised."""
+        assert self._parts is not None
+        if self._last_sample is None or self._last_sample[0] is not self._parts:
+            self._last_sample = (self._parts, self._look(self._parts.sample))
+        return self._last_sample[1]
+
+    def state(self) -> dict[str, Array]:
+        """Weights, the catalogue as of the moment of asking, popularity [N]."""
+        assert self._parts is not None
+        at = np.array([-1 if self._at is None else self._at])
+        parts = {f"part.{name}": array for name, array in self._parts.to_arrays().items()}
+        weights = {f"weight.{name}": array for name, array in self._weights.to_arrays().items()}
+        forecast = self._exposure.to_arrays() if self._exposure else {}
+        trees = {f"tree.{name}": array for name, array in forecast.items()}
+        return {**parts, **weights, **trees, "popular": self._popular, "at": at}
+
+    def set_state(self, state: dict[str, Array]) -> None:
+        """Takes back what `state` gave."""
+        self._parts = KernelParts.from_arrays(under("part.", state))
+        self._weights = KernelWeights(**under("weight.", state))
+        self._exposure = Exposure.from_arrays(under("tree.", state)) if under("tree.", state) else None
+        self._popular, at = state["popular"], int(state["at"][0])
+        self._at, self._by_moment = None if at < 0 else at, at >= 0
+        self._last_allowed = None

@@ -1,0 +1,109 @@
+"""`KernelParts`: a catalogue as kernels compare it: codes, unit vectors of sets, numbers, places, exposure."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfTransformer
+
+from twotower.models.second_stage.columns import ItemColumns, with_nan, without_nan
+from twotower.models.second_stage.exposure import Exposure
+from twotower.models.second_stage.moment import Moment
+from twotower.types import Array, Bools, Floats, Ids, Ragged
+
+SAMPLE = 2_000
+SET_DIM = 64
+"""Length of the vectors that stand for columns of several values."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """Some items as a kernel sees them.
+
+    Attributes:
+        codes: of C categorical columns, -1 where missing. Shape [n, C].
+        sets: unit vectors of M columns of several values, 0 without any. Shape [n, M, d].
+        numbers: NaN where missing. Shape [n, G].
+        places: on the unit sphere, NaN where missing; no columns where there are none. Shape [n, 3] or [n, 0].
+        exposure: log of the users who will touch it soon, as forecast. Shape [n].
+    """
+
+    codes: Ids
+    sets: Floats
+    numbers: Floats
+    places: Floats
+    exposure: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelParts(Looked):
+    """The same for a whole catalogue as of a moment. N items.
+
+    Attributes:
+        sample: items over which kernels are normalised: their sum over the catalogue, up to a factor that all share.
+    """
+
+    sample: Ids
+
+    @classmethod
+    def of(cls, moment: Moment, exposure: Exposure | None, available: Bools | None = None) -> Self:
+        """Reads the catalogue and the events of a moment; without a forecast all items are exposed alike."""
+        columns, n = ItemColumns.of(moment.catalogue), moment.dataset.n_items
+        codes = np.stack(list(columns.codes.values()), axis=1) if columns.codes else np.zeros((n, 0))
+        sets, numbers = [unit_sets(rows) for rows in columns.sets.values()], list(columns.numbers.values())
+        there = np.arange(n) if available is None or not available.any() else np.flatnonzero(available)
+        drawn = np.random.default_rng(0).choice(there, min(SAMPLE, len(there)), replace=False)
+        return cls(
+            codes.astype(np.int32),
+            np.stack(sets, axis=1) if sets else np.zeros((n, 0, SET_DIM), np.float32),
+            np.stack(numbers, axis=1) if numbers else np.zeros((n, 0), np.float32),
+            np.zeros((n, 0), np.float32) if columns.places is None else on_sphere(columns.places),
+            np.zeros(n, np.float32) if exposure is None else exposure.forecast(moment),
+            np.sort(drawn),
+        )
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Columns that are compared for likeness, and numbers."""
+        return self.codes.shape[1] + self.sets.shape[1], self.numbers.shape[1]
+
+    def take(self, items: Ids) -> Looked:
+        """Some items."""
+        return Looked(
+            self.codes[items], self.sets[items], self.numbers[items], self.places[items], self.exposure[items]
+        )
+
+    def to_arrays(self) -> dict[str, Array]:
+        """All arrays by their names."""
+        arrays = {name: getattr(self, name) for name in ("codes", "sets", "numbers", "places", "exposure", "sample")}
+        return arrays | {name: without_nan(arrays[name]) for name in ("numbers", "places")}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Array]) -> Self:
+        """Takes back what `to_arrays` gave."""
+        return cls(**{**arrays, **{name: with_nan(arrays[name]) for name in ("numbers", "places")}})
+
+
+def unit_sets(rows: Ragged) -> Floats:
+    """Unit vectors of rows of values, rare values weighing more; their products are about cosines. [N, SET_DIM]."""
+    n_values = int(rows.values.max(initial=-1)) + 1
+    vectors = np.zeros((len(rows), SET_DIM), np.float32)
+    if not n_values:
+        return vectors
+    ones = (np.ones(len(rows.values), np.float32), rows.values, rows.offsets)
+    weighted = TfidfTransformer().fit_transform(sparse.csr_matrix(ones, shape=(len(rows), n_values)))
+    if n_values <= SET_DIM:
+        vectors[:, :n_values] = weighted.toarray()
+        return vectors
+    found = TruncatedSVD(min(SET_DIM, len(rows) - 1, n_values - 1), random_state=0).fit_transform(weighted)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    vectors[:, : found.shape[1]] = found / np.where(norms > 0, norms, 1)
+    return vectors
+
+
+def on_sphere(places: Floats) -> Floats:
+    """Points on the unit sphere of latitudes and longitudes in degrees. [n, 2] → [n, 3]."""
+    lat, lon = np.radians(places[:, 0]), np.radians(places[:, 1])
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1).astype(np.float32)
