@@ -11,6 +11,7 @@ from twotower.text import near, one_line
 COMMANDS = {
     "prepare": ("twotower.commands.prepare", "read a source and save it as a prepared data set"),
     "train": ("twotower.commands.train", "train a model, publish a run"),
+    "refresh": ("twotower.commands.refresh", "newer events, users and items for a run, without training"),
     "build-index": ("twotower.commands.build_index", "build, measure and publish the index of a run"),
     "verify-index": ("twotower.commands.verify_index", "measure the published index of a run again"),
     "tune-index": ("twotower.commands.tune_index", "find the fastest index that reaches a wanted recall"),

@@ -142,6 +142,11 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
                 f"run {bundle.name!r} has learnt from all events (production=true), so nothing is left to measure it; "
                 "evaluate a run that was trained without"
             )
+        if "refreshed" in bundle.manifest:
+            raise BundleError(
+                f"run {bundle.name!r} was refreshed and knows events beyond the moment of the test; "
+                "evaluate the run as it was trained"
+            )
         if bundle.manifest["dataset"] != dataset.fingerprint():
             raise BundleError(
                 f"run {bundle.name!r} was trained on data {str(bundle.manifest['dataset'])[:8]}…, but its source now "

@@ -15,6 +15,7 @@ import pytest
 from twotower.data.reading.bad_rows import BadRows
 from twotower.data.reading.files import read_rows
 from twotower.data.reading.opening import Delimited
+from twotower.data.reading.raw_table import RawTable
 from twotower.errors import BadInput, MissingData
 
 FOUND = Delimited(delimiter=None, encoding=None)
@@ -226,3 +227,67 @@ def test_nested_values_are_refused_by_column_and_kind(tmp_path):
     (tmp_path / "b.jsonl").write_text('{"user": {"id": 1}, "price": 1, "title": "x"}\n')
     with pytest.raises(BadInput, match="column 'user' holds records"):
         read(tmp_path / "b.jsonl")
+
+
+def test_parts_without_rows_are_passed_over_and_columns_may_stand_in_names_of_folders(tmp_path):
+    for day, rows in (("2024-01-01", ROWS[:2]), ("2024-01-02", ROWS[2:]), ("x%2Fy", ROWS[:0])):
+        (tmp_path / f"day={day}").mkdir(parents=True)
+        rows.to_parquet(tmp_path / f"day={day}" / "part-0.parquet")
+    table = read_rows(tmp_path, BadRows(), texts=("user", "day"), others=("price",), form=FOUND)
+    table.check_ids("day")
+    indices, names = table.ids("day")
+    assert names[indices].tolist() == ["2024-01-01", "2024-01-01", "2024-01-02"]
+    for part in tmp_path.glob("*/*.parquet"):
+        ROWS[:0].to_parquet(part)
+    with pytest.raises(BadInput, match="no rows; give a folder with at least one part that has some"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_encodings_are_found_with_or_without_their_mark(tmp_path, encoding):
+    plain = ROWS.assign(title=["a", "b", "c"]).to_csv(index=False)
+    (tmp_path / "a.csv").write_bytes(plain.encode(encoding))
+    check(read(tmp_path / "a.csv"), titles=False)
+
+
+@pytest.mark.parametrize("ends", ["\r", "\r\n", "\n\n", ",\n"])
+def test_lines_may_end_in_every_way(tmp_path, ends):
+    (tmp_path / "a.csv").write_bytes(CSV.replace("\n", ends).encode())
+    check(read(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.float16(), [1.5, 2.0]),
+        (pa.string_view(), ["1.5", "2.0"]),
+        (pa.large_string(), ["1.5", "2.0"]),
+        (pa.binary(), [b"1.5", b"2.0"]),
+        (pa.decimal128(4, 2), ["1.50", "2.00"]),
+        (pa.float32(), [1.5, 2.0]),
+    ],
+)
+def test_numbers_of_every_type_of_arrow_are_numbers(tmp_path, kind, values):
+    prices = pa.array(values).cast(kind) if isinstance(values[0], str) else pa.array(values, kind)
+    pq.write_table(pa.table({"user": ["a", "b"], "price": prices}), tmp_path / "a.parquet")
+    table = read_rows(tmp_path / "a.parquet", BadRows(), texts=(), others=("user", "price"), form=FOUND)
+    table.check_numbers("price")
+    assert table.numbers("price").tolist() == [1.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (pa.array([b"\xff", b"a"]), "holds bytes"),
+        (pa.array([1, 2], pa.duration("s")), "holds durations"),
+        (pa.array([{"a": 1}, None]), "holds records"),
+        (pa.array([[1], [2]], pa.list_(pa.int64(), 1)), "holds lists"),
+        (pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())), "holds records"),
+    ],
+)
+def test_values_that_are_no_numbers_are_refused_by_column(tmp_path, values, says):
+    pq.write_table(pa.table({"price": values}), tmp_path / "a.parquet")
+    for check_column in (RawTable.check_numbers, RawTable.check_times):
+        table = read_rows(tmp_path / "a.parquet", BadRows(), texts=(), others=("price",), form=FOUND)
+        with pytest.raises(BadInput, match=f"column 'price' {says}"):
+            check_column(table, "price")

@@ -342,3 +342,25 @@ def test_roles_of_events_stand_in_the_yaml(write, tmp_path):
     assert sorted(loaded.touched.value.tolist()) == [2.5, 3, 4, 5]
     with pytest.raises(BadConfig, match="dislike: no events of kind 'hide'; there are"):
         write(interactions=OPTIONS["interactions"] | {"path": "events.csv", "dislike": ["hide"]}).load()
+
+
+@pytest.mark.parametrize("word", ["NULL", "\\N"])
+def test_what_databases_write_for_nothing_is_missing_in_every_kind_of_column(write, word):
+    changed = ITEMS.assign(
+        name=["Spade", word, "Pan"], plz=["01067", word, "01067"], colours=[["red"], [word], ["red"]]
+    )
+    options = OPTIONS["items"] | {"path": "items.csv"}
+    options["columns"] = {k: v for k, v in options["columns"].items() if k != "colours"} | {
+        "colours": "multi_categorical"
+    }
+    described = write(tables={"items": changed}, items=options).load().items
+    assert described.describe(2) == {
+        "kind": "garden",
+        "listed": "2000-01-02T12:00:00Z",
+    }  # sku 7: its price is missing too
+
+
+def test_a_name_that_is_no_name_is_refused(tmp_path):
+    (tmp_path / "my.yaml").write_text("name: [a]\ninteractions: {path: e.csv, user: u, item: i}\n")
+    with pytest.raises(BadConfig, match="write one name"):
+        from_yaml(tmp_path / "my.yaml")

@@ -22,11 +22,12 @@ def check_file(path: Path, encoding: str | None) -> None:
 def check_columns(path: Path, names: Iterable[str], needed: Iterable[str]) -> None:
     """Refuses a file that lacks a wanted column, naming those it has, or that has two of one name."""
     there = list(names)
+    shown = ", ".join(n if n == n.strip() else repr(n) for n in sorted(there)) or "none"
     for name in needed:
         if there.count(name) > 1:
             raise BadInput(f"{path}: {there.count(name)} columns are named {name!r}; rename all but the one to read")
         if name not in there:
-            raise BadInput(f"{path}: no column {name!r}; it has {', '.join(sorted(there))}; rename one or name another")
+            raise BadInput(f"{path}: no column {name!r}; it has {shown}; rename one or name another")
 
 
 def text_lines(path: Path, encoding: str) -> list[str]:

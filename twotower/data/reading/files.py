@@ -17,6 +17,7 @@ from twotower.data.reading.opening import (
     format_of,
     header,
     opened,
+    partition_of,
     parts_of,
     refuse_binary,
     settled,
@@ -51,8 +52,27 @@ def read_rows(
         MissingData: there is no such file.
         BadInput: it is empty, lacks a column, has another encoding or holds rows that cannot be parsed.
     """
-    tables = [_read_part(part, bad, texts, others, form) for part in parts_of(path)]
-    return tables[0] if len(tables) == 1 else RawTable.joined(path, tables)
+    if not path.is_dir():
+        return _read_part(path, bad, texts, others, form)
+    tables = []
+    for part in parts_of(path):
+        if format_of(part) == "parquet" and not n_rows_of(part):
+            continue  # Spark writes a part for every task, also for those without rows
+        named = {n: v for n, v in partition_of(part, path).items() if n in (*texts, *others)}
+        read, more = ([name for name in names if name not in named] for names in (texts, others))
+        table = _read_part(part, bad, read, more, form)
+        for name, value in named.items():
+            table.constant(name, value)
+        tables.append(table)
+    return RawTable.joined(path, tables)
+
+
+def n_rows_of(path: Path) -> int:
+    """Rows of a Parquet file, by its footer."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"{path}: not a Parquet file ({error}); export it again") from error
 
 
 def _read_part(path: Path, bad: BadRows, texts: Sequence[str], others: Sequence[str], form: Delimited) -> RawTable:

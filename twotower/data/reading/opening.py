@@ -4,12 +4,14 @@ import codecs
 import csv
 import io
 import logging
+import os
 import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -21,6 +23,7 @@ PARQUET = (".parquet", ".parq", ".pq")
 TEXTS = (".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".data", "")
 _DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _SAMPLE = 1 << 16
+_MOST_PARTS = 100_000
 _MAGIC = {
     b"PK\x03\x04": "a zip archive (.zip; of a spreadsheet: export it as CSV)",
     b"\x1f\x8b": "packed by gzip (.gz)",
@@ -66,8 +69,10 @@ def parts_of(path: Path) -> tuple[Path, ...]:
     """
     if not path.is_dir():
         return (path,)
-    inside = (file for file in sorted(path.rglob("*")) if file.is_file() and file.stat().st_size)
-    parts = [file for file in inside if not any(p[0] in "_." for p in file.relative_to(path).parts)]
+    try:
+        parts = _files_below(path)
+    except OSError as error:
+        raise BadInput(f"{path}: the folder cannot be read ({error.strerror}); name the one of the parts") from error
     if not parts:
         raise MissingData(
             f"{path}: the folder holds no files to read; name a file, or a folder of Parquet or CSV parts"
@@ -75,7 +80,24 @@ def parts_of(path: Path) -> tuple[Path, ...]:
     formats = sorted({format_of(part) for part in parts})
     if len(formats) > 1:
         raise BadInput(f"{path}: the folder holds parts of {' and '.join(formats)}; keep one format, or name one file")
-    return tuple(parts)
+    return tuple(sorted(parts))
+
+
+def _files_below(path: Path) -> list[Path]:
+    parts: list[Path] = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if name[0] not in "_."]
+        files = [Path(folder) / name for name in names if name[0] not in "_."]
+        parts += [file for file in files if file.is_file() and file.stat().st_size]
+        if len(parts) > _MOST_PARTS:
+            raise BadInput(f"{path}: the folder holds more than {_MOST_PARTS:,} files; name the one of the parts")
+    return parts
+
+
+def partition_of(part: Path, folder: Path) -> dict[str, str]:
+    """Columns that stand in the names of the folders between, as `day=2024-01-31`."""
+    between = part.relative_to(folder).parts[:-1] if part != folder else ()
+    return {unquote(n): unquote(v) for n, sign, v in (name.partition("=") for name in between) if sign}
 
 
 def format_of(path: Path) -> str:
@@ -119,9 +141,12 @@ def refuse_binary(path: Path) -> None:
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
             raise BadInput(f"{path}: this is {what}; name it so or export CSV, JSON lines or Parquet")
-    utf16 = start[:2] in (b"\xff\xfe", b"\xfe\xff") or start[:64].count(0) * 2 >= len(start[:64])
-    if b"\0" in start and not utf16:
-        raise BadInput(f"{path}: files of kind {path.suffix or 'without suffix'} are not read; export CSV or Parquet")
+    if b"\0" in start and not _wide(start):
+        kind = _bare_suffix(path.name)
+        told = (
+            f"files of kind {kind} are not read" if kind not in TEXTS else "the file holds zero bytes, as no text does"
+        )
+        raise BadInput(f"{path}: {told}; export CSV or Parquet")
 
 
 def settled(path: Path, form: Delimited, wanted: Sequence[str]) -> Delimited:
@@ -145,7 +170,7 @@ def settled(path: Path, form: Delimited, wanted: Sequence[str]) -> Delimited:
 def header(path: Path, form: Delimited) -> list[str]:
     """The names in the first line of a text table."""
     text = first_bytes(path).decode(form.encoding or "utf-8", errors="replace").lstrip("\ufeff")
-    return next(csv.reader(io.StringIO(text), delimiter=form.delimiter or ",", quotechar='"'), [])
+    return next(csv.reader(io.StringIO(text, newline=None), delimiter=form.delimiter or ",", quotechar='"'), [])
 
 
 def _bare_suffix(name: str) -> str:
@@ -188,9 +213,9 @@ def _encoding(path: Path) -> str:
         BadInput: the bytes are neither.
     """
     start = first_bytes(path)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        log.warning("%s: the file is UTF-16", path)
-        return "utf-16"
+    if wide := _wide(start):
+        log.warning("%s: the file is %s", path, wide.upper())
+        return wide
     if _decodes(path):
         return "utf-8"
     with opened(path) as stream:
@@ -203,6 +228,21 @@ def _encoding(path: Path) -> str:
         log.warning("%s: not UTF-8; read as Windows-1252 (western Europe); encoding: says otherwise", path)
         return "cp1252"
     return "utf-8"  # the reader names the line
+
+
+def _wide(start: bytes) -> str:
+    """The encoding of two or four bytes a character that a file begins with; "" if there is none."""
+    for mark, encoding in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")):
+        if start.startswith(mark):
+            return encoding
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    sample = start[:64]
+    if len(sample) > 3 and not sample[::2].count(0) and sample[1::2].count(0) >= 0.9 * len(sample[1::2]):
+        return "utf-16-le"
+    if len(sample) > 3 and not sample[1::2].count(0) and sample[::2].count(0) >= 0.9 * len(sample[::2]):
+        return "utf-16-be"
+    return ""
 
 
 def _decodes(path: Path) -> bool:

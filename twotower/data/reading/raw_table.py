@@ -34,7 +34,7 @@ class RawTable:
     def __init__(self, path: Path, table: pa.Table, rows: Ids, bad: BadRows) -> None:
         self.path = path
         self.rows = rows
-        self._table = table
+        self._table = _usual_types(table)
         self._bad = bad
         self._parts = [(path, len(rows))]
         self._part = np.zeros(len(rows), np.int32)
@@ -49,6 +49,8 @@ class RawTable:
             path: of the folder, for messages about all of it.
             tables: unchecked tables with the same columns.
         """
+        if not tables:
+            raise BadInput(f"{path}: no rows; give a folder with at least one part that has some")
         try:
             rows = pa.concat_tables([t._table for t in tables], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError):  # e.g. an id column of numbers in one part and of text in another
@@ -60,6 +62,10 @@ class RawTable:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def constant(self, name: str, value: str) -> None:
+        """Adds a text column with one value in every row."""
+        self._table = self._table.append_column(name, pa.repeat(value, len(self)))
 
     def twin(self, column: str, name: str) -> str:
         """A second copy of a column under another name, for a column in two roles; returns the name."""
@@ -127,6 +133,10 @@ class RawTable:
                 "write one plain value a cell" if not is_list(kind) else "only multi_categorical columns hold lists"
             )
             raise BadInput(f"{self.path}: column {column!r} holds {kind_name(kind)}; {remedy}")
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+            raise BadInput(f"{self.path}: column {column!r} holds bytes; write text or numbers")
+        if pa.types.is_duration(kind):
+            raise BadInput(f"{self.path}: column {column!r} holds durations ({kind}); write numbers or moments")
 
     def check_times(self, column: str, unit: TimeUnit = "s", *, required: bool = True) -> None:
         """Types a time column as int64 seconds since the epoch, UTC.
@@ -229,6 +239,23 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_nested(kind):
         return pa.chunked_array([pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())])
     return column.cast(pa.string())
+
+
+def _usual_types(table: pa.Table) -> pa.Table:
+    """The same values in types that every function of Arrow takes; bytes that are text as text."""
+    for at, field in enumerate(table.schema):
+        kind, usual = field.type, None
+        if pa.types.is_float16(kind):
+            usual = pa.float32()
+        elif kind == pa.string_view() or kind == pa.large_string():
+            usual = pa.string() if table.nbytes < 1 << 30 else pa.large_string()
+        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or kind == pa.binary_view():
+            usual = pa.string()
+        try:
+            table = table if usual is None else table.set_column(at, field.name, table[at].cast(usual))
+        except pa.ArrowInvalid:
+            continue  # bytes that are no text
+    return table
 
 
 def _all_text(table: pa.Table) -> pa.Table:

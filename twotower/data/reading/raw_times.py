@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from twotower.data.tables import MISSING_TIME
 from twotower.types import Array, Bools, Times
@@ -35,6 +36,8 @@ def parse_times(column: pa.ChunkedArray, unit: TimeUnit) -> tuple[Times, Bools]:
     if pa.types.is_timestamp(column.type):
         steps = column.cast(pa.int64()).fill_null(0).to_numpy()
         return np.where(missing, MISSING_TIME, _seconds(steps, column.type.unit)), missing
+    if kind == pa.uint64() and (pc.max(column).as_py() or 0) >= 2**63:
+        column, kind = column.cast(pa.float64(), safe=False), pa.float64()  # whatever int64 cannot hold is no time
     if pa.types.is_integer(kind):
         return np.where(missing, MISSING_TIME, _seconds(column.fill_null(0).cast(pa.int64()).to_numpy(), unit)), missing
     if pa.types.is_floating(kind) or pa.types.is_null(kind):

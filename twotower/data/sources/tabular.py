@@ -244,7 +244,9 @@ def from_yaml(
     if not isinstance(options, dict) or "interactions" not in options or not set(options) <= set(accepted):
         raise BadConfig(f"{path}: write the keys {', '.join(accepted)} (interactions is needed, the others may go)")
     options = {key: value for key, value in options.items() if value not in _NOTHING}
-    options.setdefault("name", path.stem)
+    options = {"name": path.stem, **options}
+    if not isinstance(options["name"], str):
+        raise BadConfig(f"{path}: name: {options['name']!r}: write one name")
     return Tabular(**options, root=path.parent, on_bad_rows=on_bad_rows, dropped_to=dropped_to, described_in=path)
 
 

@@ -11,8 +11,9 @@ from twotower.data.reading.raw_table import RawTable
 from twotower.data.reading.raw_times import TimeUnit
 from twotower.data.tables import Categories, Column, ColumnValues, Kind, MultiCategories
 from twotower.errors import BadConfig
-from twotower.types import Bools
+from twotower.types import Array, Bools
 
+_NULLS = ("NULL", "\\N")
 AS_TEXT = (Kind.CATEGORICAL, Kind.MULTI_CATEGORICAL, Kind.TEXT)
 """Kinds whose values are read as text, so that the postcode "01067" stays as it is."""
 
@@ -67,7 +68,7 @@ def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUn
         for listed in filter(None, (name, spec.weights)):
             table.refuse_nested(listed, lists=True)
             if not table.is_list(listed):
-                odd = split_cells(table.text(listed), spec.separator)[1]
+                odd = split_cells(_text(table, listed), spec.separator)[1]
                 table.refuse(odd, listed, "is no flat list of values", f'write ["a", "b"] or a{spec.separator}b')
     if spec.kind is Kind.MULTI_CATEGORICAL and spec.weights is not None:
         table.refuse(_uneven(table, name, spec), spec.weights, "gives no number for each value", "give one per value")
@@ -81,9 +82,9 @@ def column_values(table: RawTable, name: str, spec: ColumnSpec) -> ColumnValues:
         case Kind.TIMESTAMP:
             return table.times(name)
         case Kind.TEXT:
-            return table.text(name)
+            return _text(table, name)
         case Kind.CATEGORICAL:
-            return Categories.of(table.text(name))
+            return Categories.of(_text(table, name))
         case Kind.MULTI_CATEGORICAL:
             return _multi(table, name, spec)
 
@@ -106,7 +107,13 @@ def _cells(table: RawTable, name: str, separator: str) -> list[list[object]]:
     """Each row's values as a list."""
     if table.is_list(name):
         return table.lists(name)
-    return [list(row) for row in split_cells(table.text(name), separator)[0]]
+    return [list(row) for row in split_cells(_text(table, name), separator)[0]]
+
+
+def _text(table: RawTable, name: str) -> Array:
+    """A column as text, "" where it is missing; what databases write for NULL is missing in every kind of column."""
+    values = table.text(name)
+    return np.where(np.isin(values.astype(str), _NULLS), "", values).astype(object)
 
 
 def _limit(name: str, limit: str, value: Any) -> float | None:

@@ -117,11 +117,12 @@ class TwoTower(Model):
         """Takes profiles and the catalogue as of another moment; `fit` does so for the test's.
 
         Args:
-            dataset: users and catalogue with the id spaces of training.
+            dataset: users and catalogue with the ids of training; users and items may follow them.
             history: events before `at`.
             at: seconds since the epoch.
         """
-        inputs = self._features().serving_inputs(dataset, history, at)
+        self._fitted_features = self._features().for_items(dataset.n_items)
+        inputs = self._fitted_features.serving_inputs(dataset, history, at)
         self._popularity = history.item_counts().astype(np.float32)
         self._stand_ready(self.encoder.model, inputs, str(self.encoder.device))
         return self

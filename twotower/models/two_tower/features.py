@@ -1,7 +1,7 @@
 """`TowerFeatures`: fitted encoders that turn a data set, as it stood at a moment, into the towers' inputs."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,6 +74,10 @@ class TowerFeatures:
             profiles = learner.fit(dataset, history, self.items, extra_moments=(at,))
             table = profiles.table.take(np.append(profiles.at(at), 0))
         return self._inputs(dataset, at, table)
+
+    def for_items(self, n_items: int) -> "TowerFeatures":
+        """The same for a catalogue of this size; items beyond those of training have no identity."""
+        return replace(self, identities=np.append(self.identities, np.zeros(n_items - len(self.identities), np.int64)))
 
     def states(self, items: EncodedTable) -> ItemStates:
         """The encoded catalogue in the form that the profile learner aggregates."""
