@@ -217,3 +217,17 @@ def test_any_numbers_are_encoded_as_finite_z_values(values, limited):
         oracle = (values[inside] - values[inside].mean()) / values[inside].std(ddof=1)
         assert z[inside, 0] == pytest.approx(oracle, rel=1e-4, abs=1e-4)
     assert (z[~inside] == [[0, 1]]).all()
+
+
+def test_rare_values_weigh_more_where_a_column_has_enough_of_them(tmp_path):
+    rows = [["rock", "vinyl"], ["rock"], ["rock", "rock"], ["folk"]]
+    table = one_column(Kind.MULTI_CATEGORICAL, MultiCategories.of(rows))
+    encoder = FeatureEncoder.fit(table, idf_from=3)
+    encoder.save(tmp_path)
+    # folk 1, rock 2, vinyl 3; four rows, "rock" is counted 4 times, vinyl once: log(5/5) + 1 and log(5/2) + 1
+    rare = np.log(5 / 2) + 1
+    expected = {2: 1 / (1 + rare), 3: rare / (1 + rare)}
+    for fitted in (encoder, FeatureEncoder.load(tmp_path)):
+        assert bag_rows(fitted.transform(table).codes["x"])[0] == pytest.approx(expected)
+    plain = FeatureEncoder.fit(table, idf_from=4)
+    assert bag_rows(plain.transform(table).codes["x"])[0] == pytest.approx({2: 0.5, 3: 0.5})

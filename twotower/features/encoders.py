@@ -73,6 +73,7 @@ class FeatureEncoder:
         times: NumberEncoding = "z",
         number_encodings: Mapping[str, NumberEncoding] | None = None,
         place_cells: Sequence[float] = (),
+        idf_from: int | None = None,
     ) -> Self:
         """Learns from some rows of a table.
 
@@ -89,6 +90,8 @@ class FeatureEncoder:
             times: what timestamps become.
             number_encodings: another choice than `numbers` or `times` for some columns.
             place_cells: sides of the cells of places, kilometres.
+            idf_from: multi-categorical columns of at least so many known values are weighted by their rarity; None:
+                none are.
 
         Raises:
             BadInput: `exclude` or `number_encodings` name a column that is not there, or a place lacks its second one.
@@ -101,7 +104,9 @@ class FeatureEncoder:
         numeric = [c for c in columns if c.kind in NUMBERS]
         chosen = _encodings(table, numeric, numbers, times, number_encodings or {})
         coded: list[CodedField] = [
-            _fit_coded(c, learnt[c.name], min_count, max_values, hash_buckets) for c in columns if c.kind not in NUMBERS
+            _fit_coded(c, learnt[c.name], min_count, max_values, hash_buckets, idf_from)
+            for c in columns
+            if c.kind not in NUMBERS
         ]
         for c in numeric:
             if chosen[c.name] in ("quantile", "piecewise"):
@@ -198,12 +203,19 @@ class FeatureEncoder:
 
 
 def _fit_coded(
-    column: Column, values: ColumnValues, min_count: int, max_values: int | None, hash_buckets: int
+    column: Column,
+    values: ColumnValues,
+    min_count: int,
+    max_values: int | None,
+    hash_buckets: int,
+    idf_from: int | None,
 ) -> CodedField:
+    name = column.name
     if column.kind is Kind.TEXT:
-        return TextField(column.name, hash_buckets)
-    field_class = CategoricalField if column.kind is Kind.CATEGORICAL else MultiField
-    return field_class.fit(column.name, values, min_count=min_count, max_values=max_values)
+        return TextField(name, hash_buckets)
+    if column.kind is Kind.CATEGORICAL:
+        return CategoricalField.fit(name, values, min_count=min_count, max_values=max_values)
+    return MultiField.fit(name, values, min_count=min_count, max_values=max_values, idf_from=idf_from)
 
 
 def _name_of(field: CodedField) -> str:

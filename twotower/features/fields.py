@@ -14,7 +14,7 @@ from twotower.data.tables import MISSING, Categories, ColumnValues, MultiCategor
 from twotower.errors import BadConfig, BadInput
 from twotower.features.encoded import UNKNOWN, Bags, Codes
 from twotower.features.vocabulary import Vocabulary
-from twotower.types import Array
+from twotower.types import Array, Floats
 
 T = TypeVar("T", Categories, MultiCategories)
 
@@ -67,10 +67,21 @@ class MultiField:
 
     Rare, unseen and weightless values are dropped and the others share the whole weight, as missing values are left
     out of the denominator of a profile; a row without a known value is an empty bag.
+
+    With `idf` a value's weight is multiplied by log((1 + n) / (1 + rows that have it)) + 1 before, so that what all
+    rows have in common does not outweigh what tells them apart.
+
+    Source: Spärck Jones, A Statistical Interpretation of Term Specificity, 1972; smoothed as scikit-learn does.
+
+    Attributes:
+        name: the column.
+        vocabulary: the known values.
+        idf: factor of each code, the unknown one's included; None: all alike. Shape [size].
     """
 
     name: str
     vocabulary: Vocabulary
+    idf: Floats | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -79,19 +90,28 @@ class MultiField:
 
     def facts(self) -> dict[str, Any]:
         """What `of` makes it of again."""
-        return {"name": self.name, "values": self.vocabulary.values.tolist()}
+        idf = None if self.idf is None else self.idf.tolist()
+        return {"name": self.name, "values": self.vocabulary.values.tolist(), "idf": idf}
 
     @classmethod
-    def of(cls, name: str, values: list[str]) -> Self:
+    def of(cls, name: str, values: list[str], idf: list[float] | None) -> Self:
         """A field of a known vocabulary."""
-        return cls(name, Vocabulary(np.asarray(values, dtype=object)))
+        factors = None if idf is None else np.asarray(idf, np.float32)
+        return cls(name, Vocabulary(np.asarray(values, dtype=object)), factors)
 
     @classmethod
-    def fit(cls, name: str, values: ColumnValues, *, min_count: int, max_values: int | None) -> Self:
-        """Counts the values of the given rows."""
+    def fit(
+        cls, name: str, values: ColumnValues, *, min_count: int, max_values: int | None, idf_from: int | None = None
+    ) -> Self:
+        """Counts the values of the given rows; at least `idf_from` known ones are weighted by their rarity."""
         column = _expect(name, values, MultiCategories)
         counts = np.bincount(column.codes.values, minlength=len(column.values))
-        return cls(name, Vocabulary.of(column.values, counts, min_count=min_count, max_values=max_values))
+        vocabulary = Vocabulary.of(column.values, counts, min_count=min_count, max_values=max_values)
+        if idf_from is None or len(vocabulary.values) < idf_from:
+            return cls(name, vocabulary)
+        frequency = np.zeros(len(vocabulary))
+        frequency[vocabulary.codes_of(column.values)] = counts
+        return cls(name, vocabulary, (np.log((1 + len(column)) / (1 + frequency)) + 1).astype(np.float32))
 
     @property
     def size(self) -> int:
@@ -113,7 +133,8 @@ class MultiField:
                 f"{self.name}: value {value!r} of row {row} has weight {column.weights[at]}; give weights of 0 or more"
             )
         codes = self.vocabulary.codes_of(column.values)[column.codes.values]
-        return Bags.of(csr_array((column.weights, codes, column.codes.offsets), shape=(len(column), self.size)))
+        weights = column.weights if self.idf is None else column.weights * self.idf[codes]
+        return Bags.of(csr_array((weights, codes, column.codes.offsets), shape=(len(column), self.size)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

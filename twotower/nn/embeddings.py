@@ -38,17 +38,25 @@ class FieldEmbeddings(nn.Module):
         sizes: field name to number of codes.
         n_continuous: columns of the continuous block.
         periodic: columns of it that are read by waves, too.
+        widths: of some fields' embeddings; the others' are `field_dim`.
     """
 
-    def __init__(self, sizes: Mapping[str, int], n_continuous: int, periodic: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        n_continuous: int,
+        periodic: Sequence[int] = (),
+        widths: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__()
         self.names = tuple(sizes)
-        self.tables = nn.ParameterList(new_table(n, field_dim(n)) for n in sizes.values())
+        dims = [(widths or {}).get(name, field_dim(n)) for name, n in sizes.items()]
+        self.tables = nn.ParameterList(new_table(n, dim) for n, dim in zip(sizes.values(), dims, strict=True))
         self.block = nn.Linear(n_continuous, n_continuous) if n_continuous else None
         self.waves = Waves(periodic) if periodic else None
-        self.width = sum(field_dim(n) for n in sizes.values()) + n_continuous + len(periodic) * WAVE_WIDTH
-        for n, table in zip(sizes.values(), self.tables, strict=True):
-            bound = math.sqrt(3) * math.sqrt(2 / (n + field_dim(n)))  # Xavier's, rounded as torch rounds it
+        self.width = sum(dims) + n_continuous + len(periodic) * WAVE_WIDTH
+        for n, dim, table in zip(sizes.values(), dims, self.tables, strict=True):
+            bound = math.sqrt(3) * math.sqrt(2 / (n + dim))  # Xavier's, rounded as torch rounds it
             fill_table(table, lambda part, bound=bound: part.uniform_(-bound, bound))  # type: ignore[misc]
         if self.block is not None:
             nn.init.xavier_uniform_(self.block.weight)

@@ -132,6 +132,7 @@ def _fit(table: FeatureTable, rows: Ids, options: FeatureOptions, title: str | N
         number_bins=options.number_bins,
         times=options.times,
         place_cells=options.place_cells,
+        idf_from=options.idf_from,
         number_encodings={name: kind for name, kind in options.number_encodings.items() if name in there},
     )
 

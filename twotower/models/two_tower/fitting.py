@@ -24,6 +24,7 @@ from twotower.models.two_tower.options import FeatureOptions, TowerOptions, Trai
 from twotower.models.two_tower.prepared_inputs import PreparedInputs
 from twotower.models.two_tower.rank_net import RankNet, WidePart
 from twotower.models.two_tower.ranker import RankNetRanker
+from twotower.models.two_tower.svd_start import many_valued, start_from_svd
 from twotower.models.two_tower.user_net import UserNet
 from twotower.nn.device import pick_device
 from twotower.nn.sharded_tables import join_tables, sharding
@@ -84,7 +85,9 @@ class Fitting:
         inputs, profiles = prepared.training, prepared.profiles
         torch.manual_seed(o.seed)
         with sharding(workers, o.shard_tables_from):
-            model = build_model(self.towers, self.objective, inputs, row_wise_from=o.row_wise_from).to(device)
+            model = build_model(self.towers, self.objective, inputs, row_wise_from=o.row_wise_from)
+        start_from_svd(model, inputs.items, many_valued(inputs.items, self.towers.svd_from))
+        model = model.to(device)
         task = JointTask(
             model=model,
             inputs=inputs,
@@ -158,6 +161,7 @@ def build_model(
     """
     t = towers
     users, profiles, items = inputs.users, inputs.profiles, inputs.items
+    widths = dict.fromkeys(many_valued(items, t.svd_from), t.dim)
     user_net = UserNet(
         static_sizes=users.sizes,
         n_static=users.continuous.shape[1],
@@ -171,6 +175,7 @@ def build_model(
         history_layers=t.history_layers,
         history_heads=t.history_heads,
         periodic=users.periodic,
+        profile_widths=widths,
     )
     n_identities = int(inputs.identities.max(initial=0)) if t.identities else 0
     item_net = ItemNet(
@@ -183,6 +188,7 @@ def build_model(
         identity_dropout=t.identity_dropout,
         sparse=row_wise_from is not None and n_identities + 1 >= row_wise_from,
         periodic=items.periodic,
+        widths=widths,
     )
     rank_net = RankNet(
         dim=t.dim,

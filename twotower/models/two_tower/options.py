@@ -23,6 +23,8 @@ class TowerOptions:
         identities: give items embeddings of their own, beside their features.
         identity_min_count: events that an item needs for an identity.
         identity_dropout: share of identities hidden in a training step, so that features speak for new items.
+        svd_from: item fields of several values a row and at least so many values in all get a table as wide as the
+            vectors, started from a truncated SVD of the items' TF-IDF matrix, and so do profiles; None: none do.
         rank_dropout: on RankNet's second layer.
         rank_interactions: product, cosine and direct path in RankNet; False is the published network.
     """
@@ -37,6 +39,7 @@ class TowerOptions:
     identities: bool = True
     identity_min_count: int = 1
     identity_dropout: float = 0.0
+    svd_from: int | None = 1000
     rank_dropout: float = 0.1
     rank_interactions: bool = True
 
@@ -55,6 +58,7 @@ class FeatureOptions:
         times: what timestamps become: their age at the moment of asking ("age"), or one of the above.
         number_encodings: another choice than `numbers` or `times` for some columns, by name.
         place_cells: sides in kilometres of the cells of places.
+        idf_from: multi-valued columns of at least so many known values are weighted by their rarity (IDF); None: never.
         profiles: learn user profiles from the items that they touched.
         window_days, refresh_days, min_events: of the profile learner.
         markov_weights: weigh kinds of events by how rare they are in the long run: domain, user, user_item, or None.
@@ -68,6 +72,7 @@ class FeatureOptions:
     times: NumberEncoding = "age"
     number_encodings: Mapping[str, NumberEncoding] = field(default_factory=dict)
     place_cells: tuple[float, ...] = (100.0, 30.0, 10.0)
+    idf_from: int | None = 1000
     profiles: bool = True
     window_days: float | None = 30
     refresh_days: float = 7

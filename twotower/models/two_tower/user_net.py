@@ -47,6 +47,7 @@ class UserNet(nn.Module):
         history: "mean", "attention", "transformer", or None for a tower of features only.
         history_length, history_layers, history_heads: size of the history network; positions, the start included.
         periodic: continuous columns of the own features that are read by waves, too.
+        profile_widths: of some profile fields' embeddings.
     """
 
     def __init__(
@@ -64,11 +65,12 @@ class UserNet(nn.Module):
         history_layers: int = 2,
         history_heads: int = 2,
         periodic: Sequence[int] = (),
+        profile_widths: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.dim = dim
         self.static = FieldEmbeddings(static_sizes, n_static, periodic)
-        self.profile = FieldEmbeddings(profile_sizes, n_profile)
+        self.profile = FieldEmbeddings(profile_sizes, n_profile, widths=profile_widths)
         width = self.static.width + self.profile.width
         if not width and history is None:
             raise BadConfig("UserNet: no user features, no profile and no history; give it at least one of them")
