@@ -68,7 +68,7 @@ def refresh(bundle: Bundle, *, name: str | None = None) -> Refreshed:
     data = grown(dataset, old.user_ids, old.item_ids, new_items=takes_items)
     files = ServingFiles.of(data, data.interactions, data.touched)
     if takes_items:
-        model = model.serve(data, data.interactions, files.at)  # type: ignore[attr-defined]
+        model = model.serve(data, data.interactions, files.at)
     files = replace(
         files,
         recognised=_recognised(old, data, model, everybody=takes_items),

@@ -78,7 +78,7 @@ class ContentRidge(ContentModel):
     @property
     def _by_tokens(self) -> bool:
         """Whether tokens are not more than items with training events: the inverse is of the smaller kind."""
-        return self._items.shape[1] <= np.count_nonzero(self._popular)
+        return bool(self._items.shape[1] <= np.count_nonzero(self._popular))
 
     def _solved(self, history: Sparse) -> Floats:
         """P Xᵀy of every row y. Shapes [B, N] -> [B, T]."""

@@ -92,7 +92,7 @@ def usual_log_price(level: Array, age: Array, km: Array, transmission: Array) ->
 def bargains(ads: Ads) -> Array:
     """How far each ad's price lies below what its vehicle is worth, in standard deviations, at most 3. Shape [N]."""
     usual = usual_log_price(ads.models.log_price[ads.codes[:, 0]], ads.traits[:, 3], ads.km, ads.codes[:, 4])
-    return np.clip((usual - ads.traits[:, 0]) / PRICE_NOISE, -3, 3)
+    return np.asarray(np.clip((usual - ads.traits[:, 0]) / PRICE_NOISE, -3, 3))
 
 
 def _every_value_once(codes: Array, n_values: int, rng: np.random.Generator) -> None:
