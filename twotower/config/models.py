@@ -188,11 +188,13 @@ def chosen(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[L
     """What composed settings of a training mean.
 
     Returns:
-        The settings that the run is trained with, its unfitted model, and the one or two listed models that it is of.
+        The settings that the run is trained with, its unfitted model, and the listed models that it is of.
 
     Raises:
-        BadConfig: an unknown name or option, or only one of `retriever` and `ranker`.
+        BadConfig: an unknown name or option, only one of `retriever` and `ranker`, or these beside `blend`.
     """
+    if settings.get("blend"):
+        return _blended(settings)
     names = (settings.get("retriever"), settings.get("ranker"))
     if names == (None, None):
         listed = ListedModel.of(settings)
@@ -206,6 +208,20 @@ def chosen(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[L
     parts = ListedModel(f"{first.name} → {second.name}", {"_target_": target}, parts={**first.parts, **second.parts})
     run = {**settings_of_run(settings, parts), "model_name": parts.name, "family": OURS}
     return {**run, "retriever": first.fixed, "ranker": second.fixed}, model, (first, second)
+
+
+def _blended(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[ListedModel, ...]]":
+    """What `blend=[…]` means: the models' weighted scores, the weights chosen by `blend_by` on validation."""
+    names = settings["blend"]
+    if isinstance(names, str) or settings.get("retriever") or settings.get("ranker"):
+        raise BadConfig(f"blend={names}: give a list of names of conf/model, and neither retriever= nor ranker=")
+    members = tuple(_stage(str(name), "blend=", settings) for name in names)
+    target = "twotower.models.blend.Blend"
+    model: Model = locate(target)(members=[member.make() for member in members], metric=settings["blend_by"])
+    shared = {group: options for member in members for group, options in member.parts.items()}
+    parts = ListedModel(" + ".join(member.name for member in members), {"_target_": target}, parts=shared)
+    run = {**settings_of_run(settings, parts), "model_name": parts.name, "family": OURS}
+    return {**run, "blend": [member.fixed for member in members]}, model, members
 
 
 def _stage(name: str, asked_by: str, settings: Mapping[str, Any]) -> ListedModel:

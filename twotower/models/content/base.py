@@ -50,7 +50,7 @@ class ContentModel(ScoringModel):
         """
         require(self, tf_power=not_negative, idf_power=not_negative, min_count=count, n_bins=at_least(2))
         self.exclude = list(self.exclude)
-        self._items: Sparse = sparse.csr_array((0, 0), dtype=np.float32)
+        self._items: Sparse = sparse.csr_array(np.zeros((0, 0), np.float32))
         self._worth: Floats = np.empty(0, np.float32)
         self._popular: Floats = np.empty(0, np.float32)
 
