@@ -35,9 +35,13 @@ from twotower.evaluation.report import Report as Report
 from twotower.metrics.metric import Metric as Metric
 from twotower.models.base import Model as Model
 from twotower.models.base import ScoringModel as ScoringModel
+from twotower.models.blend import Blend as Blend
+from twotower.models.content.knn import ContentKNN as ContentKNN
+from twotower.models.content.ridge import ContentRidge as ContentRidge
 from twotower.models.factorization.als import ALS as ALS
 from twotower.models.factorization.hybrid import HybridMF as HybridMF
 from twotower.models.factorization.mf import MF as MF
+from twotower.models.factorization.spectral import Spectral as Spectral
 from twotower.models.linear import EASE as EASE
 from twotower.models.neighbours import ItemKNN as ItemKNN
 from twotower.models.neural import NeuralModel as NeuralModel

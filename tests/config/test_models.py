@@ -6,6 +6,7 @@ from twotower.config.compose import compose, plain
 from twotower.config.models import (
     ListedModel,
     baseline_names,
+    chosen,
     counterparts,
     listed_model,
     model_names,
@@ -110,6 +111,22 @@ def test_a_run_keeps_the_parts_of_its_model_and_no_others():
     assert set(settings) & {"towers", "train", "features", "objective", "search", "groups"} == set()
     towers = plain(compose([], "train"))
     assert set(settings_of_run(towers, ListedModel.of(towers))) >= {"towers", "train", "features", "objective"}
+
+
+def test_models_to_blend_are_listed_ones_with_the_parts_of_the_settings():
+    words = ["blend=[two_tower,content_ridge]", "blend_by=recall@20", "towers.dim=8"]
+    settings, model, listed = chosen(plain(compose(words, "train")))
+    assert [member.name for member in listed] == ["two_tower", "content_ridge"]
+    assert [type(member).__name__ for member in model.members] == ["TwoTower", "ContentRidge"]
+    assert (model.metric, model.members[0].towers.dim) == ("recall@20", 8)
+    assert settings["model_name"] == "two_tower + content_ridge"
+    assert settings["towers"]["dim"] == settings["blend"][0]["towers"]["dim"] == 8
+
+
+@pytest.mark.parametrize("words", [["blend=als"], ["blend=[als,ease]", "retriever=als", "ranker=ease"]])
+def test_a_blend_is_a_list_and_has_no_stages(words):
+    with pytest.raises(BadConfig, match="give a list of names of conf/model, and neither retriever= nor ranker="):
+        chosen(plain(compose(words, "train")))
 
 
 def test_words_that_say_nothing_to_the_model_are_refused():

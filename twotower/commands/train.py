@@ -17,9 +17,9 @@ from twotower.config.models import (
     chosen,
     listed_model,
     model_names,
-    options_text,
     refuse_unused,
 )
+from twotower.config.options_text import options_text
 from twotower.config.several import combinations
 from twotower.errors import BadConfig, BundleError, TwoTowerError
 from twotower.runs.bundle import Bundle
@@ -44,6 +44,7 @@ typed again.
                      {model}
   retriever=NAME ranker=NAME
                      two models as one run instead of model=: the first finds candidates, the second ranks them
+  blend=[NAME,NAME]  several models whose scores are added up, with weights that make blend_by=map@10 best
   protocol=NAME      how the events are cut, if not by the data set's own split: one of
                      {protocol}
   run=NAME           name of the run; default: the data set's

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from twotower.allowed import MODEL
 from twotower.config.compose import called, compose, group_files, instantiate, locate, plain
-from twotower.config.defaults import meanings_of, with_defaults
+from twotower.config.defaults import with_defaults
 from twotower.errors import BadConfig
 from twotower.evaluation.families import OTHER, OURS, PEER, RATING
 from twotower.text import near
@@ -211,11 +211,13 @@ def chosen(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[L
     """What composed settings of a training mean.
 
     Returns:
-        The settings that the run is trained with, its unfitted model, and the one or two listed models that it is of.
+        The settings that the run is trained with, its unfitted model, and the listed models that it is of.
 
     Raises:
-        BadConfig: an unknown name or option, or only one of `retriever` and `ranker`.
+        BadConfig: an unknown name or option, only one of `retriever` and `ranker`, or these beside `blend`.
     """
+    if settings.get("blend"):
+        return _blended(settings)
     names = (settings.get("retriever"), settings.get("ranker"))
     if names == (None, None):
         listed = ListedModel.of(settings)
@@ -243,6 +245,20 @@ def _names(names: Any, model: str) -> list[str]:
     return names
 
 
+def _blended(settings: Mapping[str, Any]) -> "tuple[dict[str, Any], Model, tuple[ListedModel, ...]]":
+    """What `blend=[…]` means: the models' weighted scores, the weights chosen by `blend_by` on validation."""
+    names = settings["blend"]
+    if isinstance(names, str) or settings.get("retriever") or settings.get("ranker"):
+        raise BadConfig(f"blend={names}: give a list of names of conf/model, and neither retriever= nor ranker=")
+    members = tuple(_stage(str(name), "blend=", settings) for name in names)
+    target = "twotower.models.blend.Blend"
+    model: Model = locate(target)(members=[member.make() for member in members], metric=settings["blend_by"])
+    shared = {group: options for member in members for group, options in member.parts.items()}
+    parts = ListedModel(" + ".join(member.name for member in members), {"_target_": target}, parts=shared)
+    run = {**settings_of_run(settings, parts), "model_name": parts.name, "family": OURS}
+    return {**run, "blend": [member.fixed for member in members]}, model, members
+
+
 def _stage(name: str, asked_by: str, settings: Mapping[str, Any]) -> ListedModel:
     """A listed model with its usual options; its parts, if it has any, are those of the settings."""
     return ListedModel.of(
@@ -264,22 +280,6 @@ def refuse_unused(words: Sequence[str], *listed: ListedModel) -> None:
             own = [f"model.{name}" for one in listed for name in one.model if not name.startswith("_")]
             instead = f"its options are {', '.join(own) or 'none'}" if len(listed) == 1 else "it is for one model alone"
             raise BadConfig(f"{word!r} says nothing to model={names}; {instead}")
-
-
-def options_text(listed: ListedModel) -> str:
-    """The options of a model as they are typed, with their values where nothing is typed, and what each means."""
-    kinds = {GROUP: listed.model, **listed.parts}
-    lines = [f"options of model={listed.name}:"]
-    for group, options in kinds.items():
-        meanings = meanings_of(options["_target_"])
-        rows = [(f"{group}.{name}={_typed(value)}", meanings.get(name, "")) for name, value in options.items()
-                if not name.startswith("_")]  # fmt: skip
-        lines += [f"  {word:<36} {meaning}".rstrip() for word, meaning in rows]
-    return "\n".join(lines)
-
-
-def _typed(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value).replace("'", "")
 
 
 def _file(name: str, asked_by: str) -> Path:

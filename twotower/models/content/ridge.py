@@ -30,10 +30,12 @@ class ContentRidge(ContentModel):
 
     Attributes:
         l2: weight of the ridge term.
+        min_count: tokens of fewer items with training events are left out; every token costs a row of the matrix.
         prior: how far users of few items are taken to be like all users, in means of their weights.
         max_size: a Gram matrix of more rows is refused (20,000 rows take 3.2 GB while they are inverted).
     """
 
+    min_count: int = 5
     l2: float = 5.0
     prior: float = 0.0
     max_size: int = 20_000

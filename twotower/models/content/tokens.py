@@ -46,11 +46,12 @@ def token_counts(table: FeatureTable, seen: Bools, *, n_bins: int, min_count: in
     left_out = {table.schema[name].name for name in exclude}
     columns = [column for column in table.schema.columns if column.name not in left_out]
     parts = [_column_tokens(column, table[column.name], seen, n_bins) for column in columns]
-    counts: Sparse = sparse.hstack([sparse.csr_array((len(table), 0), dtype=np.float32), *parts], format="csr")
+    counts: Sparse = sparse.hstack([_none(len(table)), *parts], format="csr")
     counts.sum_duplicates()
     counts.eliminate_zeros()
     frequent = np.flatnonzero(np.bincount(counts[seen].indices, minlength=counts.shape[1]) >= min_count)
-    return sparse.csr_array(counts[:, frequent], dtype=np.float32)
+    frequent_counts: Sparse = counts[:, frequent]
+    return frequent_counts
 
 
 def tf_idf(counts: Sparse, seen: Bools, *, tf_power: float, idf_power: float) -> Content:
@@ -86,13 +87,13 @@ def _column_tokens(column: Column, values: ColumnValues, seen: Bools, n_bins: in
         return _words(values)
     if isinstance(values, np.ndarray) and values.ndim == 1:
         return _bins(column, values, seen, n_bins)
-    return sparse.csr_array((n, 0), dtype=np.float32)
+    return _none(n)
 
 
 def _words(texts: Array) -> Sparse:
     """Runs of letters and digits in lower case. Shape [N, words]."""
     if not any(texts):
-        return sparse.csr_array((len(texts), 0), dtype=np.float32)
+        return _none(len(texts))
     return sparse.csr_array(CountVectorizer(token_pattern=WORD, dtype=np.float32).fit_transform(texts))
 
 
@@ -103,7 +104,7 @@ def _bins(column: Column, values: Array, seen: Bools, n_bins: int) -> Sparse:
     known &= numbers >= (-np.inf if column.low is None else column.low)
     known &= numbers <= (np.inf if column.high is None else column.high)
     if not (known & seen).any():
-        return sparse.csr_array((len(values), 0), dtype=np.float32)
+        return _none(len(values))
     edges = np.unique(np.quantile(numbers[known & seen], np.arange(1, n_bins) / n_bins))
     return _one_each(np.searchsorted(edges, numbers), known, len(edges) + 1)
 
@@ -112,3 +113,8 @@ def _one_each(codes: Array, known: Bools, size: int) -> Sparse:
     """One token for every known row. Shape [N, size]."""
     offsets = np.concatenate([[0], np.cumsum(known)])
     return sparse.csr_array((np.ones(offsets[-1], np.float32), codes[known], offsets), shape=(len(codes), size))
+
+
+def _none(n: int) -> Sparse:
+    """No tokens. Shape [n, 0]."""
+    return sparse.csr_array(np.zeros((n, 0), np.float32))
