@@ -28,8 +28,9 @@ class ContentKernel(ScoringModel):
     log K(i, j) = Σ_columns θ_c · alike_c − Σ_numbers (a_g |Δ_g| + b_g Δ_g²) − γ log(1 + km / 50) + β log E_i;
     w_j falls with a power of the event's age; b_i is exposure alone, and E_i the forecast of it (`Exposure`). All
     weights are learnt by likelihood at earlier moments: what was touched soon after each is to be told, by the events
-    before it, from other items that could be had. No identities are known: a new item is found at once by what it is,
-    and a new user served from the first event on.
+    before it, from other items that could be had. What is usual for the user over a long time (shares of values,
+    distance from the median place) is a factor beside. No identities are known: a new item is found at once by what it
+    is, and a new user served from the first event on.
 
     Relations: target attention (DIN) with one head and hand-made keys; ItemKNN whose similarity reads content.
 
@@ -64,7 +65,7 @@ class ContentKernel(ScoringModel):
             self, recent=count, moments=count, days=or_none(positive), targets=count, competitors=count, epochs=count,
             lr=positive,
         )  # fmt: skip
-        self._weights = KernelWeights.none(0, 0)
+        self._weights = KernelWeights.none(0, 0, 0)
         self._parts: KernelParts | None = None
         self._popular: Floats = np.empty(0, np.float32)
         self._at: int | None = None
@@ -121,27 +122,29 @@ class ContentKernel(ScoringModel):
     def pair_scores(self, queries: Queries, candidates: TopK) -> Floats:
         """Log of P of the candidates alone. Shape [B, C]."""
         self._check(queries)
-        asked = self._asked(queries)
-        rows = [self._of_query(asked, b, np.maximum(items, 0), None) for b, items in enumerate(candidates.items)]
+        asked, known = self._asked(queries)
+        places = enumerate(candidates.items)
+        rows = [self._of_query(asked, known, row, np.maximum(items, 0), None) for row, items in places]
         return np.stack(rows) if rows else candidates.scores.copy()
 
     def _of_items(self, queries: Queries, items: Ids, look: Looked) -> Floats:
-        asked = self._asked(queries)
-        rows = [self._of_query(asked, b, items, look) for b in range(len(queries))]
+        asked, known = self._asked(queries)
+        rows = [self._of_query(asked, known, row, items, look) for row in range(len(queries))]
         return np.stack(rows) if rows else np.empty((0, len(items)), np.float32)
 
-    def _of_query(self, asked: Asked, row: int, items: Ids, look: Looked | None) -> Floats:
+    def _of_query(self, asked: Asked, known: Asked, row: int, items: Ids, look: Looked | None) -> Floats:
         """Log of P of some items for one query. Shape [n]."""
         real = asked.items[row] != NO_ITEM
-        if not real.any():
+        if not real.any() or self._parts is None:
             return self._popular[items]
         look = self._look(items) if look is None else look
         history = self._look(asked.items[row][real])
-        return self._weights.log_probability(look, history, asked.age[row][real], self._sample)
+        usual, from_home = self._parts.of_user(known.take(slice(row, row + 1)), items[None])
+        return self._weights.log_probability(look, history, asked.age[row][real], self._sample, usual[0], from_home[0])
 
-    def _asked(self, queries: Queries) -> Asked:
-        """The newest events, each item once at its newest place."""
-        return newest(queries, self._at, self.recent)
+    def _asked(self, queries: Queries) -> tuple[Asked, Asked]:
+        """The newest events, each item once at its newest place; and many of them."""
+        return newest(queries, self._at, self.recent), Asked.of(queries, self._at)
 
     def _look(self, items: Ids) -> Looked:
         assert self._parts is not None

@@ -10,9 +10,15 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from twotower.models.second_stage.columns import ItemColumns, with_nan, without_nan
 from twotower.models.second_stage.exposure import Exposure
-from twotower.models.second_stage.moment import Moment
+from twotower.models.second_stage.moment import Asked, Moment
+from twotower.models.second_stage.tastes import share_of_code
 from twotower.types import Array, Bools, Floats, Ids, Ragged
 
+SCARCE = 0.02
+"""Added to shares before their logarithm: a value never touched is not out of the question."""
+EARTH, NEAR = 6371.0, 50.0
+"""Kilometres of the earth's radius, and beyond which another kilometre counts ever less."""
+MEDIAN_STEPS = 5
 SAMPLE = 2_000
 SET_DIM = 64
 """Length of the vectors that stand for columns of several values."""
@@ -65,9 +71,31 @@ class KernelParts(Looked):
         )
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Columns that are compared for likeness, and numbers."""
-        return self.codes.shape[1] + self.sets.shape[1], self.numbers.shape[1]
+    def sizes(self) -> tuple[int, int, int]:
+        """Columns that are compared for likeness, numbers, and categorical columns."""
+        return self.codes.shape[1] + self.sets.shape[1], self.numbers.shape[1], self.codes.shape[1]
+
+    def of_user(self, known: Asked, items: Ids) -> tuple[Floats, Floats]:
+        """How usual each item is for its user, whatever the newest events were.
+
+        Args:
+            known: many events of the users. B of them.
+            items: Shape [B, n].
+
+        Returns:
+            Log of the share of events with the item's value, by column, and log distance from the median place.
+            Shapes [B, n, C], [B, n].
+        """
+        worth = known.weights(None)
+        shares = [share_of_code(column, known.items, worth, items) for column in self.codes.T]
+        usual = np.log(np.stack(shares, axis=-1) + SCARCE) if shares else np.zeros((*items.shape, 0), np.float32)
+        far = np.zeros(items.shape, np.float32)
+        if self.places.shape[1]:
+            seen = np.where((known.items >= 0)[..., None], self.places[known.items], np.nan)
+            home = middle_place(seen)
+            squared = np.clip(2 - 2 * np.einsum("bnd,bd->bn", self.places[items], home), 0, 4)
+            far = np.nan_to_num(np.log1p(np.sqrt(squared) * np.float32(EARTH / NEAR)))
+        return usual.astype(np.float32), far.astype(np.float32)
 
     def take(self, items: Ids) -> Looked:
         """Some items."""
@@ -84,6 +112,19 @@ class KernelParts(Looked):
     def from_arrays(cls, arrays: dict[str, Array]) -> Self:
         """Takes back what `to_arrays` gave."""
         return cls(**{**arrays, **{name: with_nan(arrays[name]) for name in ("numbers", "places")}})
+
+
+def middle_place(places: Floats) -> Floats:
+    """The place of each row that is nearest to all others on average, NaN where there are none. [B, L, 3] → [B, 3]."""
+    total = np.nansum(places, axis=1)
+    norm = np.linalg.norm(total, axis=-1, keepdims=True)
+    mean = total / np.where(norm > 0, norm, np.nan)
+    for _ in range(MEDIAN_STEPS):  # Weiszfeld: far places count less
+        gap = np.linalg.norm(places - mean[:, None], axis=-1, keepdims=True) + 1e-4
+        moved = np.nansum(places / gap, axis=1)
+        length = np.linalg.norm(moved, axis=-1, keepdims=True)
+        mean = moved / np.where(length > 0, length, np.nan)
+    return np.asarray(mean, np.float32)
 
 
 def unit_sets(rows: Ragged) -> Floats:

@@ -8,19 +8,15 @@ import numpy as np
 
 from twotower.data.split import Split
 from twotower.models.second_stage.exposure import Exposure
-from twotower.models.second_stage.kernel_parts import KernelParts, Looked
+from twotower.models.second_stage.kernel_parts import EARTH, NEAR, KernelParts, Looked
 from twotower.models.second_stage.moment import Asked, Moment
 from twotower.types import Array, Floats, Ids, Queries
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-EARTH = 6371.0
-"""Kilometres of its radius."""
-NEAR = 50.0
-"""Kilometres beyond which another kilometre counts ever less."""
 BATCH = 32
-_ZERO_FIRST = ("same", "linear", "square", "far", "active", "exposed", "decay")
+_ZERO_FIRST = ("same", "linear", "square", "far", "active", "exposed", "decay", "usual", "home")
 LARGE = 5_000
 """Codes of a column from which comparing all is faster than a table of them."""
 
@@ -36,6 +32,8 @@ class KernelWeights:
         active: β of the forecast inside the kernel. Shape [1].
         exposed: its power in b. Shape [1].
         decay: power of the age with which an event's worth falls. Shape [1].
+        usual: μ of categorical columns: power of the share of the user's events with the item's value. Shape [C].
+        home: δ of the distance from the user's median place. Shape [1].
         background: π. Shape [1].
     """
 
@@ -46,12 +44,14 @@ class KernelWeights:
     active: Floats
     exposed: Floats
     decay: Floats
+    usual: Floats
+    home: Floats
     background: Floats
 
     @classmethod
-    def none(cls, n_columns: int, n_numbers: int) -> Self:
+    def none(cls, n_columns: int, n_numbers: int, n_codes: int) -> Self:
         """Everything alike, before learning."""
-        sizes = (n_columns, n_numbers, n_numbers, 1, 1, 1, 1)
+        sizes = (n_columns, n_numbers, n_numbers, 1, 1, 1, 1, n_codes, 1)
         zeros = dict(zip(_ZERO_FIRST, (np.zeros(n, np.float32) for n in sizes), strict=True))
         return cls(**zeros, background=np.full(1, 0.1, np.float32))
 
@@ -76,14 +76,26 @@ class KernelWeights:
             total -= self.far * log_distance(items.places, history.places)
         return np.asarray(total, np.float32)
 
-    def log_probability(self, items: Looked, history: Looked, age: Floats, sample: Looked) -> Floats:
-        """Log of P of each item, given events of some ages in days. Shape [n]."""
+    def log_probability(
+        self, items: Looked, history: Looked, age: Floats, sample: Looked, usual: Floats, from_home: Floats
+    ) -> Floats:
+        """Log of P of each item, up to a number that all share. Shape [n].
+
+        Args:
+            items: n of them.
+            history: the newest events. L of them.
+            age: of the events in days. Shape [L].
+            sample: items over which kernels are normalised.
+            usual: log of the share of all the user's events with the item's value, by column. Shape [n, C].
+            from_home: log distance from the user's median place. Shape [n].
+        """
         worth = -self.decay * np.log1p(age)
         normal = log_sum(self.log_kernel(sample, history).T)  # [L]
         by_taste = log_sum(self.log_kernel(items, history) + (worth - log_sum(worth) - normal))
         exposure = items.exposure * self.exposed - log_sum(sample.exposure * self.exposed)
         share = float(self.background[0])
         joined = np.logaddexp(np.log1p(-share) + by_taste, np.log(share) + exposure)
+        joined = joined + usual @ self.usual - self.home * from_home
         return np.asarray(joined, np.float32)
 
 
@@ -117,6 +129,7 @@ class Questions:
     Attributes:
         parts: the catalogue as of the moment.
         asked: newest distinct events of B users.
+        known: many events of them.
         row: whose each target is, a row of `asked`. Shape [T].
         item: the targets. Shape [T].
         there: items that could be had. Shape [n].
@@ -124,6 +137,7 @@ class Questions:
 
     parts: KernelParts
     asked: Asked
+    known: Asked
     row: Ids
     item: Ids
     there: Ids
@@ -132,19 +146,25 @@ class Questions:
     def of(cls, cut: Split, recent: int, exposure: Exposure, *, by_moment: bool) -> Self:
         """Those of one earlier moment; users of whom nothing is known teach nothing."""
         moment, queries = Moment(cut.dataset, cut.test.history, cut.test.at), cut.test.queries()
-        asked = newest(queries, moment.at if by_moment else None, recent)
+        at = moment.at if by_moment else None
+        asked, known_events = newest(queries, at, recent), Asked.of(queries, at)
         relevant = cut.test.relevant()
         known = (queries.histories.lengths > 0)[relevant.row_ids()]
         there = np.arange(cut.dataset.n_items) if cut.test.available is None else np.flatnonzero(cut.test.available)
         parts = KernelParts.of(moment, exposure, cut.test.available)
-        return cls(parts, asked, relevant.row_ids()[known], relevant.values[known], there)
+        return cls(parts, asked, known_events, relevant.row_ids()[known], relevant.values[known], there)
 
-    def batches(self, competitors: int, share: float, rng: np.random.Generator) -> Iterator[tuple[Asked, Ids]]:
-        """Users with a target and its competitors, drawn evenly. Shapes [b, L], [b, 1 + S]."""
+    def batches(self, competitors: int, share: float, rng: np.random.Generator) -> Iterator[tuple[Asked, Asked, Ids]]:
+        """Users, newest and many events, with a target and its competitors, drawn evenly. Shapes [b, L], [b, 1 + S]."""
         order = rng.permutation(len(self.row))[: max(1, round(share * len(self.row)))]
         for rows in np.array_split(order, -(-len(order) // BATCH)) if len(self.row) else ():
             drawn = rng.choice(self.there, (len(rows), competitors))
-            yield self.asked.at_rows(self.row[rows]), np.concatenate([self.item[rows, None], drawn], axis=1)
+            users = self.row[rows]
+            yield (
+                self.asked.at_rows(users),
+                self.known.at_rows(users),
+                np.concatenate([self.item[rows, None], drawn], axis=1),
+            )
 
 
 def newest(queries: Queries, at: int | None, recent: int) -> Asked:
@@ -180,16 +200,16 @@ def fit_weights(
     optimizer = torch.optim.Adam(list(raw.values()), lr=lr)
     for _ in range(epochs):
         for q in questions:
-            for asked, items in q.batches(competitors, min(1.0, targets / max(1, total)), rng):
+            for asked, known, items in q.batches(competitors, min(1.0, targets / max(1, total)), rng):
                 looked = q.parts.take(items.ravel()), q.parts.take(np.maximum(asked.items, 0).ravel())
-                loss = _surprise(raw, *looked, items.shape, asked)
+                loss = _surprise(raw, *looked, asked, *q.parts.of_user(known, items))
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
     return KernelWeights(**{name: _meant(name, tensor).detach().numpy() for name, tensor in raw.items()})
 
 
-_POSITIVE = ("linear", "square", "far", "decay")
+_POSITIVE = ("linear", "square", "far", "decay", "home")
 
 
 def _meant(name: str, raw: "Tensor") -> "Tensor":
@@ -199,12 +219,14 @@ def _meant(name: str, raw: "Tensor") -> "Tensor":
     return F.softplus(raw) if name in _POSITIVE else raw.sigmoid() if name == "background" else raw
 
 
-def _surprise(raw: dict[str, Any], items: Looked, history: Looked, shape: tuple[int, ...], asked: Asked) -> "Tensor":
+def _surprise(
+    raw: dict[str, Any], items: Looked, history: Looked, asked: Asked, usual: Floats, from_home: Floats
+) -> "Tensor":
     """Mean −log P of the first of each row of items, normalised over the row."""
     import torch
 
     w = {name: _meant(name, tensor) for name, tensor in raw.items()}
-    (b, s), length = shape, asked.items.shape[1]
+    (b, s), length = from_home.shape, asked.items.shape[1]
     real = torch.from_numpy(asked.items >= 0)  # [b, L]
     exposed = torch.from_numpy(items.exposure).view(b, s)
     log_k = _log_kernels(w, items, history, (b, s, length)) + (exposed * w["active"])[:, :, None]
@@ -212,8 +234,9 @@ def _surprise(raw: dict[str, Any], items: Looked, history: Looked, shape: tuple[
     by_taste = (log_k.log_softmax(1) + worth[:, None]).logsumexp(2)  # [b, S]
     exposure = (exposed * w["exposed"]).log_softmax(1)
     share = w["background"].clamp(1e-4, 1 - 1e-4)
-    joined = torch.logaddexp((1 - share).log() + by_taste[:, 0], share.log() + exposure[:, 0])
-    return -joined.mean()
+    joined = torch.logaddexp((1 - share).log() + by_taste, share.log() + exposure)
+    joined = joined + torch.from_numpy(usual) @ w["usual"] - w["home"] * torch.from_numpy(from_home)
+    return -joined.log_softmax(1)[:, 0].mean()
 
 
 def _log_kernels(w: dict[str, Any], items: Looked, history: Looked, shape: tuple[int, int, int]) -> "Tensor":
