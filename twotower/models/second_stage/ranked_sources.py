@@ -62,10 +62,10 @@ class RankedSources(Model):
     scorer: ScorerName = "trees"
     moments: int = 4
     days: float | None = None
-    users: int | None = 1000
-    negatives: int | None = 100
-    n_trees: int = 300
-    learning_rate: float = 0.05
+    users: int | None = 800
+    negatives: int | None = 50
+    n_trees: int = 200
+    learning_rate: float = 0.07
     n_leaves: int = 31
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.1
