@@ -2,9 +2,9 @@
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +23,8 @@ from twotower.config.models import (
 from twotower.config.several import combinations
 from twotower.errors import BadConfig, BundleError, TwoTowerError
 from twotower.runs.bundle import Bundle
-from twotower.runs.publishing import publish, save_model, workspace
+from twotower.runs.publishing import publish, save_model, training, workspace
+from twotower.storage.ours import begin, remove
 from twotower.text import one_line
 
 if TYPE_CHECKING:
@@ -76,12 +77,20 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     Returns:
         The published run, or None in a process that does not lead.
     """
+    settings, model, listed = chosen(plain(config))
+    with nullcontext() if workers and not workers.leads else training(settings["runs_dir"], settings["run"]):
+        return _trained(settings, model, listed, workers)
+
+
+def _trained(
+    settings: dict[str, Any], model: "Model", listed: Sequence[ListedModel], workers: "Workers | None"
+) -> Bundle | None:
+    """Reads, trains and publishes, while no other process trains a run of this name."""
     from twotower.config.build import make_split
     from twotower.evaluation.machine import peak_memory_bytes
     from twotower.runs.prepared import load_prepared
     from twotower.training.context import FitContext
 
-    settings, model, listed = chosen(plain(config))
     started = perf_counter()
     context = FitContext(
         progress=settings["progress"], workers=workers, device=settings["device"], threads=settings["threads"]
@@ -94,7 +103,7 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
         work = workspace(settings["runs_dir"], settings["run"])
         if context.leads:
             print(_facts(dataset, split) + _how(context.together.size, bool(inputs)), flush=True)
-            _resumable(work, settings)
+            _resumable(work, settings, dataset)
     trained = perf_counter()
     context = replace(context, workspace=work)
     model = cast(Any, model).fit(split, context, **inputs) if inputs else model.fit_for_test(split, context)
@@ -128,22 +137,26 @@ def _inputs(split: "Split", settings: dict[str, Any], listed: Sequence[ListedMod
     return {} if inputs is None else {"prepared": inputs}
 
 
-def _resumable(work: Path, settings: dict[str, Any]) -> None:
-    """Marks the run's workspace; one left by a training with other settings is refused, unless `resume=false`.
+def _resumable(work: Path, settings: dict[str, Any], dataset: "Dataset") -> None:
+    """Marks the run's workspace; one left by a training with other settings or data is refused, unless `resume=false`.
 
     Raises:
-        BundleError: a killed training of this run had other settings.
+        BundleError: a killed training of this run had other settings, or learnt from other data.
     """
     from omegaconf import OmegaConf
 
-    identity = OmegaConf.to_yaml({k: v for k, v in settings.items() if k not in ("resume", "progress", "prepared")})
+    data = f"# data {dataset.fingerprint()}\n"
+    identity = data + OmegaConf.to_yaml(
+        {k: v for k, v in settings.items() if k not in ("resume", "progress", "prepared")}
+    )
     mark = work / "config.yaml"
     if mark.exists() and not settings["resume"]:
-        shutil.rmtree(work)
-        work.mkdir()
+        remove(work)
+        begin(work)
     if mark.exists() and mark.read_text() != identity:
+        other = "settings" if mark.read_text().startswith(data) else "data or settings"
         raise BundleError(
-            f"a training of run {settings['run']!r} with other settings was killed ({work}); "
+            f"a training of run {settings['run']!r} with other {other} was killed ({work}); "
             "type its command again to finish it, give run=<another name>, or discard it with resume=false"
         )
     if (work / "checkpoints").exists():
