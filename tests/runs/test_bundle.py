@@ -117,11 +117,26 @@ def test_logs_and_checkpoints_move_from_the_workspace_into_the_run(runs):
     assert not (runs / ".x.training").exists()
 
 
-def test_reports_logs_and_notes_may_come_and_go(published):
-    for name in ("report.md", "report.json", "notes.txt"):
+def test_reports_and_logs_may_come_and_go(published):
+    for name in ("report.md", "report.json"):
         (published.directory / name).write_text("new")
     (published.directory / "figures").mkdir()
     assert number_of(Bundle.open(published.directory)) == 1
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "encoders/more.json"])
+def test_a_file_that_was_not_published_is_refused(published, name):
+    (published.directory / name).write_text("{}")
+    with pytest.raises(BundleError, match=rf"{name} is no file that twotower published; move it away"):
+        Bundle.open(published.directory)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "report.md", "figures"])
+def test_a_link_in_a_run_is_refused(published, tmp_path, name):
+    (published.directory / "config.yaml").rename(tmp_path / "config.yaml")
+    (published.directory / name).symlink_to(tmp_path / "config.yaml")
+    with pytest.raises(BundleError, match=f"{name} is a link"):
+        Bundle.open(published.directory)
 
 
 @pytest.mark.parametrize("name", ["latest", "", "../x", "a/b", ".hidden", "a b"])
@@ -148,7 +163,7 @@ def test_writer_that_fails_leaves_the_old_run(runs, published):
 
 def test_two_publishers_of_one_name_are_told_apart(runs, published):
     def write(directory):
-        with pytest.raises(BundleError, match="another process is publishing run 'first'"):
+        with pytest.raises(BundleError, match=r"another process \(process \d+ on .+\) is publishing run 'first'"):
             publish(runs, "first", writer(9), FACTS)
         writer(2)(directory)
 

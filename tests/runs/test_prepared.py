@@ -13,7 +13,7 @@ from twotower.commands import prepare, train
 from twotower.config.build import make_split, read_source
 from twotower.config.compose import compose, plain
 from twotower.data.interactions import Interactions
-from twotower.errors import BadInput
+from twotower.errors import BadConfig, BundleError
 from twotower.features.encoded import Bags
 from twotower.models.two_tower.estimator import TwoTower
 from twotower.models.two_tower.features import TowerFeatures
@@ -106,10 +106,43 @@ def test_a_file_beside_them_that_nobody_reads_changes_nothing(data, folder, shop
     assert reads == []
 
 
-def test_a_touched_file_is_read_again_even_if_its_size_is_the_same(data, folder, shop, reads):
+def test_a_touched_file_of_the_same_content_is_not_read_again(data, folder, shop, reads):
     os.utime(shop / "events.csv", ns=(1, 1))
     load_prepared(data, folder)
+    assert reads == []
+
+
+def test_other_content_of_the_same_size_and_time_is_read_again(data, folder, shop, reads):
+    events = shop / "events.csv"
+    text, then = events.read_text(), events.stat()
+    events.write_text(text.replace("U001", "U002", 1))
+    os.utime(events, ns=(then.st_atime_ns, then.st_mtime_ns))
+    load_prepared(data, folder)
     assert len(reads) == 1
+    events.write_text(text)
+    assert len(reads) == 1
+
+
+def test_a_folder_of_somebody_else_is_not_prepared_into(data, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "items.parquet").write_text("precious")
+    with pytest.raises(BadConfig, match=r"a folder that twotower did not make.*out=<another folder>"):
+        save_prepared(read_source(data), data, tmp_path / "mine")
+    assert (tmp_path / "mine" / "items.parquet").read_text() == "precious"
+
+
+def test_a_prepared_folder_with_a_file_of_theirs_stays(data, folder):
+    (folder / "notes.txt").write_text("precious")
+    with pytest.raises(BadConfig, match=r"notes\.txt, which `prepare` did not write"):
+        save_prepared(read_source(data), data, folder)
+    assert (folder / "notes.txt").exists()
+
+
+def test_preparing_again_keeps_the_encoded_inputs(data, folder):
+    (folder / "inputs").mkdir()
+    (folder / "inputs" / "x").touch()
+    save_prepared(read_source(data), data, folder)
+    assert (folder / "inputs" / "x").exists()
 
 
 def test_a_half_written_folder_is_not_used(data, folder, reads):
@@ -119,17 +152,19 @@ def test_a_half_written_folder_is_not_used(data, folder, reads):
 
 
 def test_the_recipe_goes_first_and_comes_last(data, folder, monkeypatch):
-    """A kill while the tables are written leaves a folder without a recipe."""
+    """A kill while the tables are written leaves the former folder whole."""
 
     def killed(self, directory):
         assert not (directory / prepared.RECIPE).exists()
         raise KeyboardInterrupt
 
+    before = load_prepared(data, folder).fingerprint()
+
     dataset = read_source(data)
     monkeypatch.setattr(type(dataset), "save", killed)
     with pytest.raises(KeyboardInterrupt):
         save_prepared(dataset, data, folder)
-    assert not (folder / prepared.RECIPE).exists()
+    assert load_prepared(data, folder).fingerprint() == before
 
 
 def test_the_recipe_is_for_people_to_read(data, folder):
@@ -225,7 +260,7 @@ def test_damaged_inputs_are_named_with_the_remedy(settings, split, tmp_path):
     save_inputs(split, settings, tmp_path)
     table = tmp_path / "inputs" / "training" / "items.safetensors"
     table.write_bytes(table.read_bytes()[:50])
-    with pytest.raises(BadInput, match=r"inputs does not hold .* delete that folder"):
+    with pytest.raises(BundleError, match=r"items.safetensors is damaged: bytes 50, .* prepare it again"):
         load_inputs(split, settings, tmp_path)
 
 
@@ -249,5 +284,6 @@ def test_the_commands_prepare_and_train(settings, shop, tmp_path, capsys):
     assert prepare.main([*words, f"out={tmp_path / 'p'}", "inputs=true"]) == 0
     assert "profiles learnt and all inputs encoded" in capsys.readouterr().out
     small = ["train.epochs=1", "progress=false", f"prepared={tmp_path / 'p'}", f"runs_dir={tmp_path / 'runs'}"]
-    assert train.main([*words, *small]) == 0
+    status = train.main([*words, *small])
+    assert status == 0, capsys.readouterr().err
     assert "; prepared inputs" in capsys.readouterr().out

@@ -275,7 +275,7 @@ def test_the_seed_decides_dropout():
 
 def test_the_checkpoint_of_another_model_is_refused(tmp_path):
     train(Line(), FitContext(workspace=tmp_path))
-    with pytest.raises(BundleError, match=r"checkpoint\.safetensors is of a run with other options; delete it"):
+    with pytest.raises(BundleError, match=r"checkpoint\.safetensors is of a run with other options; discard it"):
         train(Line(width=4), FitContext(workspace=tmp_path))
 
 

@@ -25,6 +25,7 @@ class AnnoyIndex(IndexBase):
     Saving moves the trees into the file that was written: no other thread may search meanwhile.
     """
 
+    native: ClassVar[bool] = True
     search_options: ClassVar[tuple[str, ...]] = ("search_k",)
 
     def __init__(

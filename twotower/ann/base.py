@@ -35,6 +35,8 @@ class IndexBase(ABC):
     """
 
     exact = False
+    native: ClassVar[bool] = False
+    """Whether files are read by a native library, which a damaged file may crash."""
     search_options: ClassVar[tuple[str, ...]] = ()
     """Options that hold for searching alone, so that `with_options` can change them."""
 

@@ -36,6 +36,7 @@ class FaissIndex(IndexBase):
     The same seed gives the same bytes for any number of threads; with a rotation (OPQ, PCA) one is used for that.
     """
 
+    native: ClassVar[bool] = True
     search_options: ClassVar[tuple[str, ...]] = ("nprobe", "ef_search", "k_factor")
 
     def __init__(

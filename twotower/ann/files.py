@@ -9,6 +9,7 @@ from typing import Any
 from twotower.ann.vectors import digest_of_rows
 from twotower.errors import BundleError, IndexMismatch
 from twotower.storage import atomic
+from twotower.storage.ours import MARK
 from twotower.types import Floats
 
 FACTS = "index.json"
@@ -32,7 +33,8 @@ def write_facts(directory: Path, index: type, facts: Mapping[str, Any], shared: 
     Raises:
         BundleError: a file was written in part only.
     """
-    files = {path.name: atomic.described(path) for path in sorted(directory.iterdir()) if path.is_file()}
+    present = [path for path in sorted(directory.iterdir()) if path.is_file() and path.name != MARK]
+    files = {path.name: atomic.described(path) for path in present}
     borrowed = None if shared is None else digest_of_rows(shared)
     whole = {"backend": backend_of(index), **facts, "shared": borrowed, "files": files}
     (directory / FACTS).write_text(json.dumps({_OWN: atomic.sha256_of_json(whole), **whole}, indent=2) + "\n")

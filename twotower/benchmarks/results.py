@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from twotower.evaluation.evaluation import Evaluation
 from twotower.evaluation.ratio import Ratio
 from twotower.metrics.metric import Metric
 from twotower.storage.atomic import fresh, put_in_place, standing, sync_tree
+from twotower.storage.ours import remove
 from twotower.text import one_line
 
 FACTS, PER_USER = "cell.json", "per_user.npz"
@@ -88,7 +88,7 @@ class BenchmarkRun:
             sync_tree(beside)
             former = put_in_place(beside, directory)
         if former is not None:
-            shutil.rmtree(former)
+            remove(former)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -109,7 +109,7 @@ class BenchmarkRun:
             return cls(**{**facts, "trials": tuple(facts["trials"])}, stages=figures)
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = one_line(f"{type(error).__name__}: {error}")
-            raise BadInput(f"{directory} cannot be read ({reason}); remove it, and the run is done again") from error
+            raise BadInput(f"{directory} cannot be read ({reason}); move it away, and the run is done again") from error
 
 
 _PLAIN = (

@@ -1,7 +1,6 @@
 """`python -m twotower benchmark`: every model on chosen data sets, one process a run, resumable; one table each."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from twotower.config.compose import compose, group_files, plain
 from twotower.config.models import counterparts, model_names
 from twotower.errors import BadConfig
 from twotower.storage.atomic import only_one
+from twotower.storage.ours import remove
 
 if TYPE_CHECKING:
     from twotower.benchmarks.pooling import BenchmarkTable
@@ -130,7 +130,7 @@ def _clear_changed(tasks: Sequence[BenchmarkTask], on_change: str) -> None:
             "folder>, or do them again with on_change=redo"
         )
     for path in changed:
-        shutil.rmtree(path)
+        remove(path)
 
 
 def _is_finished(facts: Mapping[str, Any], *, of_other: BenchmarkTask) -> bool:

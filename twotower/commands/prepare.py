@@ -36,17 +36,18 @@ def prepare(words: Sequence[str]) -> None:
     """
     from twotower.config.build import make_split, read_source
     from twotower.data.summary import facts_table
-    from twotower.runs.prepared import save_inputs, save_prepared
+    from twotower.runs.prepared import refuse_foreign_folder, save_inputs, save_prepared
 
     encode = "inputs=true" in words
     # the words of a training, whose `data` and `prepared` are used; `out=` is short for `prepared=`
     training = [f"prepared={word.removeprefix('out=')}" if word.startswith("out=") else word for word in words]
     training = [word for word in training if word not in ("inputs=true", "inputs=false")]
     settings = settings_of(training, "train", example="data=ml-1m")
+    folder = Path(settings["prepared"])
+    refuse_foreign_folder(folder)
     started = perf_counter()
     dataset = read_source(settings["data"])
     seconds = perf_counter() - started
-    folder = Path(settings["prepared"])
     save_prepared(dataset, settings["data"], folder)
     print(facts_table(dataset))
     print(f"read in {seconds:.1f} s, saved in {folder}")

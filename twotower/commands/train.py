@@ -2,28 +2,27 @@
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from twotower.commands.console import run_command
-from twotower.config.compose import SEARCH_PATH, compose, group_files, plain
+from twotower.commands.train_usage import help_text
+from twotower.config.compose import SEARCH_PATH, compose, plain
 from twotower.config.models import (
     ListedModel,
     chosen,
-    listed_model,
-    model_names,
     refuse_unused,
 )
-from twotower.config.options_text import options_text
 from twotower.config.several import combinations
 from twotower.errors import BadConfig, BundleError, TwoTowerError
 from twotower.runs.bundle import Bundle
-from twotower.runs.publishing import publish, save_model, workspace
+from twotower.runs.publishing import publish, save_model, training, workspace
+from twotower.storage.ours import begin, remove
 from twotower.text import one_line
 
 if TYPE_CHECKING:
@@ -34,41 +33,8 @@ if TYPE_CHECKING:
     from twotower.models.base import Model
     from twotower.nn.distributed import Workers
 
-USAGE = """usage: python -m twotower.train [KEY=VALUE ...]
-
-Reads a data set, trains a model, publishes runs/<run>. A training that was killed goes on when the same command is
-typed again.
-
-  data=NAME          one of {data}
-  model=NAME         two_tower (towers and RankNet), or one of
-                     {model}
-  retriever=NAME ranker=NAME
-                     two models as one run instead of model=: the first finds candidates, the second ranks them
-  blend=[NAME,NAME]  several models whose scores are added up, with weights that make blend_by=map@10 best
-  protocol=NAME      how the events are cut, if not by the data set's own split: one of
-                     {protocol}
-  run=NAME           name of the run; default: the data set's
-  device=auto|cpu|cuda threads=N progress=false
-  torchrun --nproc-per-node=2 -m twotower.train …
-                     the same with several processes, each on its share of every batch
-  --config-dir FOLDER
-                     a folder of your own groups, such as FOLDER/model/mine.yaml
-  production=true    a run to go live: tells what the model reaches on the test, then learns from all events
-  as_of=test         serve without the events of the test (default: newest)
-  --multirun         several values: objective=single,joint train.seed=0,1 (give run=… with them)
-
-Options of model=two_tower:
-  objective=NAME     one of {objective}
-  towers=NAME        one of {towers}
-  train.epochs=30 train.lr=0.001 train.seed=0 towers.dim=64 features.profiles=false …
-Options of the others: model.dim=64 model.seed=0 …; `model=NAME --help` lists them.
-
-All settings: conf/train.yaml and the folders beside it; `--cfg job` prints the chosen ones."""
-
-
 MOMENTS = ("newest", "test")
 _TOLD = ("map@10", "ndcg@10", "recall@10", "hit_rate@10", "rmse", "mae")
-_GROUPS = ("data", "objective", "towers", "protocol")
 
 
 def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | None:
@@ -81,14 +47,22 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     Returns:
         The published run, or None in a process that does not lead.
     """
+    settings, model, listed = chosen(plain(config))
+    if settings["as_of"] not in MOMENTS:
+        raise BadConfig(f"as_of={settings['as_of']!r}: choose one of {', '.join(MOMENTS)}")
+    with nullcontext() if workers and not workers.leads else training(settings["runs_dir"], settings["run"]):
+        return _trained(settings, model, listed, workers)
+
+
+def _trained(
+    settings: dict[str, Any], model: "Model", listed: Sequence[ListedModel], workers: "Workers | None"
+) -> Bundle | None:
+    """Reads, trains and publishes, while no other process trains a run of this name."""
     from twotower.config.build import make_split
     from twotower.evaluation.machine import peak_memory_bytes
     from twotower.runs.prepared import load_prepared
     from twotower.training.context import FitContext
 
-    settings, model, listed = chosen(plain(config))
-    if settings["as_of"] not in MOMENTS:
-        raise BadConfig(f"as_of={settings['as_of']!r}: choose one of {', '.join(MOMENTS)}")
     started = perf_counter()
     context = FitContext(
         progress=settings["progress"], workers=workers, device=settings["device"], threads=settings["threads"]
@@ -101,7 +75,7 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
         work = workspace(settings["runs_dir"], settings["run"])
         if context.leads:
             print(_facts(dataset, split) + _how(context.together.size, bool(inputs)), flush=True)
-            _resumable(work, settings)
+            _resumable(work, settings, dataset)
     trained = perf_counter()
     context = replace(context, workspace=work)
     model = cast(Any, model).fit(split, context, **inputs) if inputs else model.fit_for_test(split, context)
@@ -148,22 +122,26 @@ def _inputs(split: "Split", settings: dict[str, Any], listed: Sequence[ListedMod
     return {} if inputs is None else {"prepared": inputs}
 
 
-def _resumable(work: Path, settings: dict[str, Any]) -> None:
-    """Marks the run's workspace; one left by a training with other settings is refused, unless `resume=false`.
+def _resumable(work: Path, settings: dict[str, Any], dataset: "Dataset") -> None:
+    """Marks the run's workspace; one left by a training with other settings or data is refused, unless `resume=false`.
 
     Raises:
-        BundleError: a killed training of this run had other settings.
+        BundleError: a killed training of this run had other settings, or learnt from other data.
     """
     from omegaconf import OmegaConf
 
-    identity = OmegaConf.to_yaml({k: v for k, v in settings.items() if k not in ("resume", "progress", "prepared")})
+    data = f"# data {dataset.fingerprint()}\n"
+    identity = data + OmegaConf.to_yaml(
+        {k: v for k, v in settings.items() if k not in ("resume", "progress", "prepared")}
+    )
     mark = work / "config.yaml"
     if mark.exists() and not settings["resume"]:
-        shutil.rmtree(work)
-        work.mkdir()
+        remove(work)
+        begin(work)
     if mark.exists() and mark.read_text() != identity:
+        other = "settings" if mark.read_text().startswith(data) else "data or settings"
         raise BundleError(
-            f"a training of run {settings['run']!r} with other settings was killed ({work}); "
+            f"a training of run {settings['run']!r} with other {other} was killed ({work}); "
             "type its command again to finish it, give run=<another name>, or discard it with resume=false"
         )
     if (work / "checkpoints").exists():
@@ -222,17 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
-        return run_command(lambda: print(_help([word for word in arguments if "=" in word])))
+        return run_command(lambda: print(help_text([word for word in arguments if "=" in word])))
     return run_command(lambda: _together(arguments))
-
-
-def _help(words: Sequence[str]) -> str:
-    """The usage; with `model=NAME` the options of that model."""
-    chosen = next((word.partition("=")[2] for word in words if word.startswith("model=")), None)
-    if chosen is not None:
-        return options_text(listed_model(chosen))
-    names = {group: ", ".join(f.stem for f in group_files(group)) for group in _GROUPS}
-    return USAGE.format(model=", ".join(name for name in model_names() if name != "two_tower"), **names)
 
 
 def _together(arguments: list[str]) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 
 from twotower.allowed import INDEX
 from twotower.ann.base import IndexBase
+from twotower.ann.trial import try_in_child
 from twotower.config.compose import locate, read_plain
 from twotower.errors import BundleError, IndexMismatch
 from twotower.models.base import load_model, model_facts
 from twotower.runs.serving_files import ServingFiles
-from twotower.storage import atomic
-from twotower.storage.manifest import MANIFEST, read_manifest, verify
+from twotower.storage import atomic, known
+from twotower.storage.manifest import MANIFEST, read_manifest, reading, refuse_more, verify
 from twotower.text import near
 from twotower.types import Floats, Queries
 
@@ -70,6 +71,8 @@ class Bundle:
         """
         directory = _find(run, Path(runs_dir))
         manifest = read_manifest(directory)
+        _refuse_incomplete(directory, manifest)
+        refuse_more(directory)
         verify(directory, manifest)
         bundle = cls(directory, manifest)
         return cls.open(run, runs_dir) if bundle.replaced() else bundle
@@ -98,7 +101,8 @@ class Bundle:
 
     def serving(self) -> ServingFiles:
         """Ids, catalogue, histories, popularity."""
-        return ServingFiles.load(self.directory)
+        with reading(self.directory, "train again"):
+            return ServingFiles.load(self.directory)
 
     def model(self) -> "Model":
         """The trained model, of the class that the run names.
@@ -106,7 +110,8 @@ class Bundle:
         Raises:
             BundleError: the run names something else than a model of twotower.
         """
-        return load_model(self.directory)
+        with reading(self.directory, "train again"):
+            return load_model(self.directory)
 
     @property
     def has_vectors(self) -> bool:
@@ -125,7 +130,11 @@ class Bundle:
                 f"run {self.name!r} is of {kind}, which has no item vectors and needs no index: its lists are its own; "
                 "an index is for models with vectors, such as two_tower, als or mf_warp"
             )
-        return np.load(self.directory / VECTORS, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        with reading(self.directory / VECTORS, "train again"):
+            vectors: Floats = np.load(self.directory / VECTORS, mmap_mode="r", allow_pickle=False)
+            if vectors.ndim != 2 or vectors.dtype != np.float32:
+                raise BundleError(f"{self.directory / VECTORS} is no table of float32 [N, D]; train again")
+            return vectors
 
     def index_manifest(self) -> Mapping[str, Any] | None:
         """What is known of the index (backend, options, recall …), or None if the run has none.
@@ -138,7 +147,9 @@ class Bundle:
             return None
         manifest = read_manifest(directory)
         if not set(manifest) >= _INDEX_FACTS:
-            raise BundleError(f"{directory} holds something else than an index; remove it and run `make build-index`")
+            raise BundleError(
+                f"{directory} holds something else than an index; move it away and run `make build-index`"
+            )
         if manifest["model"] != self.model_digest:
             raise IndexMismatch(
                 f"the index of run {self.name!r} was built from vectors {manifest['model'][:8]}… "
@@ -170,12 +181,16 @@ class Bundle:
     def _loaded(self, manifest: Mapping[str, Any]) -> IndexBase:
         """The index that lies there; if it is exchanged meanwhile, perhaps files of two, each of them whole."""
         directory, vectors = atomic.standing(self.directory / "index"), self.item_vectors()
+        refuse_more(directory, ())
         verify(directory, manifest)
         if manifest["dim"] != vectors.shape[1]:
             raise self._mismatch("dim", manifest["dim"], f"the run's item vectors have {vectors.shape[1]}")
-        loaded: IndexBase = locate(manifest["backend"], INDEX).load(  # type: ignore[attr-defined]
-            directory, shared=vectors, check=False
-        )
+        kind: Any = locate(manifest["backend"], INDEX)
+        with reading(directory, "run `make build-index`"):
+            if kind.native and not known.is_known(manifest):
+                try_in_child(str(manifest["backend"]), directory, self.directory / VECTORS)
+                known.remember(manifest)
+            loaded: IndexBase = kind.load(directory, shared=vectors, check=False)
         for what, value in {"count": len(loaded), "dim": loaded.dim, "metric": loaded.metric}.items():
             if value != manifest[what]:
                 raise self._mismatch(what, value, f"its manifest says {manifest[what]}")
@@ -183,6 +198,17 @@ class Bundle:
 
     def _mismatch(self, what: str, value: object, but: str) -> IndexMismatch:
         return IndexMismatch(f"the index of run {self.name!r} has {what} {value} but {but}; run `make build-index`")
+
+
+def _refuse_incomplete(directory: Path, manifest: Mapping[str, Any]) -> None:
+    """A manifest that fits its own digest may still be of something else than a run.
+
+    Raises:
+        BundleError: it names what is missing.
+    """
+    for fact in ("dataset", "model", "created"):
+        if not isinstance(manifest.get(fact), str):
+            raise BundleError(f"{directory / MANIFEST} does not say {fact!r}, so this is no run; name another folder")
 
 
 def runs_in(runs_dir: str | Path) -> list[str]:

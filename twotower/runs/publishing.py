@@ -1,9 +1,11 @@
 """Publishing runs and their indexes: they appear whole or not at all, and former runs are kept."""
 
 import hashlib
+import os
 import re
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,8 +15,9 @@ from twotower.ann.base import IndexBase
 from twotower.ann.files import backend_of
 from twotower.errors import BadConfig
 from twotower.runs.bundle import LATEST, VECTORS, Bundle, HasVectors, training_folder
-from twotower.storage import atomic
-from twotower.storage.manifest import MANIFEST, UNCOVERED, write_manifest
+from twotower.storage import atomic, known
+from twotower.storage.manifest import MANIFEST, UNCOVERED, read_manifest, write_manifest
+from twotower.storage.ours import MARK, refuse_foreign, remove, strangers
 
 if TYPE_CHECKING:
     from twotower.models.base import Model
@@ -44,10 +47,10 @@ def publish(
         keep: former runs of this name to keep.
 
     Raises:
-        BadConfig: the name cannot be a run's name, or a fact is missing.
+        BadConfig: the name cannot be a run's name, a fact is missing, or something that is no run has the name.
         BundleError: another process is publishing this name, or the disk is full.
     """
-    _check_name(name)
+    check_place(runs_dir, name, keep)
     if "dataset" not in facts:
         raise BadConfig("publish: facts must name the data set's fingerprint under 'dataset'")
     runs_dir = Path(runs_dir)
@@ -80,6 +83,7 @@ def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) ->
     Raises:
         BundleError: another process is publishing an index for this run, or the disk is full.
     """
+    refuse_strangers(bundle.directory / "index")
     own = {
         "backend": backend_of(type(index)),
         "metric": index.metric,
@@ -91,9 +95,10 @@ def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) ->
         with atomic.fresh(bundle.directory / ".index.publishing") as new:
             index.save(new, shared=bundle.item_vectors())
             write_manifest(new, {**facts, **own})
+            known.remember(read_manifest(new))
         former = atomic.put_in_place(new, bundle.directory / "index")
         if former is not None:
-            shutil.rmtree(former)
+            remove(former)
     return bundle
 
 
@@ -101,12 +106,53 @@ def workspace(runs_dir: str | Path, name: str) -> Path:
     """The folder for logs and checkpoints of a run that is still being trained; `publish` moves them into the run.
 
     Raises:
-        BadConfig: the name cannot be a run's name: better said before a training than after it.
+        BadConfig: the run cannot be published there: better said before a training than after it.
     """
-    _check_name(name)
+    check_place(runs_dir, name)
     folder = training_folder(Path(runs_dir), name)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
     return folder
+
+
+@contextmanager
+def training(runs_dir: str | Path, name: str) -> Iterator[None]:
+    """Held while a run is trained and published, so that no other process trains one of the same name.
+
+    Raises:
+        BadConfig: the run cannot be published there.
+        BundleError: another process is training it; the text names it.
+    """
+    check_place(runs_dir, name)
+    runs_dir = Path(runs_dir)
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    with atomic.only_one(runs_dir / f".{name}.training.lock", f"training run {name!r}"):
+        yield
+
+
+def check_place(runs_dir: str | Path, name: str, keep: int = 3) -> None:
+    """Refuses a name that no run can have, or whose place is taken by something that twotower did not make.
+
+    Raises:
+        BadConfig: it says what lies there.
+    """
+    _check_name(name)
+    runs_dir = Path(runs_dir)
+    runs = [runs_dir / name, *_numbered(runs_dir / name, keep)]
+    for path in (*runs, *(runs_dir / f".{name}.{made}" for made in ("training", "publishing", "former"))):
+        refuse_foreign(path, "give run=<another name> or runs_dir=<another folder>")
+    atomic.refuse_no_pointer(runs_dir / LATEST)
+
+
+def refuse_strangers(index: Path) -> None:
+    """Refuses to exchange an index into whose folder somebody else has laid something.
+
+    Raises:
+        BadConfig: it names the file.
+    """
+    refuse_foreign(index, "move it away")
+    if others := strangers(index):
+        raise BadConfig(f"{index} holds {others[0]}, which is no file of an index; move it away")
 
 
 def save_model(model: "Model", directory: Path) -> None:
@@ -129,9 +175,17 @@ def _check_name(name: str) -> None:
 
 
 def _rotate(former: Path, target: Path, keep: int) -> None:
-    """`name.1` becomes `name.2`, …; the former run becomes `name.1`; the oldest beyond `keep` goes."""
-    numbered = [target.with_name(f"{target.name}.{i}") for i in range(1, keep + 1)]
-    shutil.rmtree(numbered[-1] if numbered else former, ignore_errors=True)
+    """`name.1` becomes `name.2`, …; the former run becomes `name.1`; the oldest beyond `keep` goes.
+
+    If somebody has laid files into the oldest, it keeps a number instead.
+    """
+    numbered = _numbered(target, keep)
+    oldest = numbered[-1] if numbered else former
+    if oldest.exists() and strangers(oldest, UNCOVERED):
+        free = next(path for n in count(keep + 1) if not os.path.lexists(path := _numbered(target, n)[-1]))
+        oldest.rename(free)
+    else:
+        remove(oldest)
     for older, newer in zip(numbered[:0:-1], numbered[-2::-1], strict=True):
         if newer.exists():
             newer.rename(older)
@@ -139,10 +193,15 @@ def _rotate(former: Path, target: Path, keep: int) -> None:
         former.rename(numbered[0])
 
 
+def _numbered(target: Path, keep: int) -> list[Path]:
+    """Where former runs of a name lie, the newest first."""
+    return [target.with_name(f"{target.name}.{number}") for number in range(1, keep + 1)]
+
+
 def _adopt_workspace(runs_dir: Path, name: str) -> None:
     """Moves logs and checkpoints into the published run and removes the workspace."""
     folder = training_folder(runs_dir, name)
     for child in folder.iterdir() if folder.is_dir() else ():
-        if child.name in UNCOVERED and not (runs_dir / name / child.name).exists():
+        if child.name in UNCOVERED - {MARK} and not (runs_dir / name / child.name).exists():
             child.rename(runs_dir / name / child.name)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)

@@ -7,15 +7,17 @@ import json
 import os
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from twotower.errors import BundleError
+from twotower.errors import BadConfig, BundleError
+from twotower.storage import ours
 
 _AT_FDCWD = -100
 _SWAP = 2  # RENAME_EXCHANGE of renameat2 (Linux) and RENAME_SWAP of renamex_np (macOS)
@@ -57,13 +59,14 @@ def fresh(directory: Path) -> Iterator[Path]:
     """An empty directory to write into; what a killed process left there goes, and so does what fails.
 
     Raises:
+        BadConfig: something lies there that was not made here.
         BundleError: the disk, the quota or the largest allowed file is too small.
     """
-    if directory.exists():
-        shutil.rmtree(directory)
+    ours.remove(directory)
     try:
-        directory.mkdir()
+        ours.begin(directory)
         yield directory
+        ours.finish(directory)
     except BaseException as error:
         shutil.rmtree(directory, ignore_errors=True)
         if isinstance(error, OSError) and _is_no_room(error):
@@ -88,7 +91,12 @@ def put_in_place(new: Path, target: Path) -> Path | None:
 
     Returns:
         Where the former `target` lies now, or None if there was none. The caller removes or keeps it.
+
+    Raises:
+        BadConfig: what lies there, or where the former waits, was not made here.
     """
+    for place in (target, aside(target)):
+        ours.refuse_foreign(place, "choose another name or place")
     if standing(target) != target:
         aside(target).rename(target)
     if not target.exists():
@@ -99,7 +107,7 @@ def put_in_place(new: Path, target: Path) -> Path | None:
         former = new
     else:
         former = aside(target)
-        shutil.rmtree(former, ignore_errors=True)
+        ours.remove(former)
         target.rename(former)
         new.rename(target)
     _sync(target.parent)
@@ -108,11 +116,16 @@ def put_in_place(new: Path, target: Path) -> Path | None:
 
 def standing(target: Path) -> Path:
     """Where a complete `target` lies: itself, or set aside if a kill fell between the two renames of `put_in_place`."""
-    return aside(target) if not target.exists() and aside(target).is_dir() else target
+    return aside(target) if not target.exists() and ours.is_ours(aside(target)) else target
 
 
 def point(link: Path, to: str) -> None:
-    """Makes `link` a symlink to `to`, replacing an older symlink in one step."""
+    """Makes `link` a symlink to `to` beside it, replacing an older symlink in one step.
+
+    Raises:
+        BadConfig: `link` is something else than a symlink to a neighbour.
+    """
+    refuse_no_pointer(link)
     beside = link.with_name(f".{link.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     beside.symlink_to(to)
@@ -120,22 +133,57 @@ def point(link: Path, to: str) -> None:
     _sync(link.parent)
 
 
-@contextmanager
-def only_one(lock: Path, doing: str) -> Iterator[None]:
-    """Holds an advisory lock that ends with the process, however it ends.
+def refuse_no_pointer(link: Path) -> None:
+    """Refuses a place where `point` would replace something that it did not make.
 
     Raises:
-        BundleError: another process holds it.
+        BadConfig: it says what lies there.
     """
-    with lock.open("w") as file:
+    if os.path.lexists(link) and (not link.is_symlink() or link.readlink().name != str(link.readlink())):
+        raise BadConfig(f"{link} is something that twotower did not make, so it stays as it is; choose another folder")
+
+
+@contextmanager
+def only_one(lock: Path, doing: str) -> Iterator[None]:
+    """Holds an advisory lock that ends with the process, however it ends; a lock of a dead process is taken over.
+
+    The file names the holder for whoever is refused. It stays when the lock ends: removing it would let two processes
+    hold locks on two files of one name.
+
+    Raises:
+        BundleError: another process holds it; the text names it.
+    """
+    with lock.open("a+", encoding="utf-8") as file:
         if sys.platform != "win32":
             import fcntl
 
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise BundleError(f"another process is {doing}; wait for it to end, then try again") from None
+                raise BundleError(
+                    f"another process{_holder(file)} is {doing}; wait for it to end, then try again"
+                ) from None
+        _sign(file)
         yield
+
+
+def _sign(file: TextIO) -> None:
+    """Writes into a lock file who holds it, unless somebody else has written something into it."""
+    if not _holder(file) and file.tell():
+        return
+    file.truncate(0)
+    file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
+    file.flush()
+
+
+def _holder(file: TextIO) -> str:
+    """Who signed a lock file, in words; nothing where that cannot be read."""
+    file.seek(0)
+    try:
+        facts = json.loads(file.read(1000))
+        return f" (process {int(facts['pid'])} on {str(facts['host'])[:80]})"
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 def aside(target: Path) -> Path:

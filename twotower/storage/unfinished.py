@@ -1,7 +1,7 @@
 """`Unfinished`: an output folder while it is made: finished files stay over a kill, the folder appears whole or not."""
 
 import json
-import shutil
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from typing import Any
 from twotower.errors import BadConfig, BundleError
 from twotower.storage import atomic
 from twotower.storage.manifest import verify
+from twotower.storage.ours import SUCCESS as SUCCESS
+from twotower.storage.ours import proves, refuse_foreign, remove, strangers
 from twotower.storage.whole_file import write_whole, write_whole_json
 
-SUCCESS = "_SUCCESS.json"
 FORMAT = 1
 _PLAN = ".plan.json"
 
@@ -79,13 +80,14 @@ def output(out: Path, plan: Mapping[str, Any], *, overwrite: bool = False) -> It
         overwrite: exchange an `out` that exists, when the new one is whole.
 
     Raises:
-        BadConfig: `out` exists.
+        BadConfig: `out` exists, or holds what no job made, or lies where no folder can be.
         BundleError: another process is making it.
     """
-    if atomic.standing(out).exists() and not overwrite:
+    if os.path.lexists(out) and not overwrite:
         raise BadConfig(
             f"{out} exists; give out=<another folder>, or overwrite=true to exchange it when the new one is whole"
         )
+    _refuse_foreign_output(atomic.standing(out))
     out.parent.mkdir(parents=True, exist_ok=True)
     with atomic.only_one(out.parent / f".{out.name}.lock", f"writing {out}"):
         work = out.parent / f".{out.name}.unfinished"
@@ -97,7 +99,21 @@ def output(out: Path, plan: Mapping[str, Any], *, overwrite: bool = False) -> It
         atomic.sync_tree(work)
         former = atomic.put_in_place(work, out)
         if former is not None:
-            shutil.rmtree(former)
+            remove(former)
+
+
+def _refuse_foreign_output(out: Path) -> None:
+    """Only what a job made is exchanged, and only as long as nobody has laid anything into it.
+
+    Raises:
+        BadConfig: it says what lies there.
+    """
+    remedy = "give out=<another folder>"
+    if not proves(out / SUCCESS) or out.is_symlink():
+        if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not any(out.iterdir())):
+            raise BadConfig(f"{out} is no output of a job (no {SUCCESS}), so it stays as it is; {remedy}")
+    elif others := strangers(out):
+        raise BadConfig(f"{out} holds {others[0]}, which no job wrote, so it stays as it is; {remedy}")
 
 
 @contextmanager
@@ -106,7 +122,7 @@ def workshop(directory: Path, plan: Mapping[str, Any]) -> Iterator[Unfinished]:
     with atomic.only_one(directory.with_name(f"{directory.name}.lock"), f"working in {directory}"):
         _take_up(directory, plan)
         yield Unfinished(directory)
-        shutil.rmtree(directory)
+        remove(directory)
 
 
 def read_success(out: Path) -> dict[str, Any]:
@@ -127,17 +143,22 @@ def read_success(out: Path) -> dict[str, Any]:
 
 def _take_up(work: Path, plan: Mapping[str, Any]) -> None:
     """Keeps the folder of a killed job of the same plan, else begins an empty one."""
-    success, plan_file = work / SUCCESS, work / _PLAN
-    if success.exists():
-        former_plan = json.loads(success.read_text())["job"]
-    else:
-        former_plan = json.loads(plan_file.read_text()) if plan_file.exists() else None
-    if former_plan == json.loads(json.dumps(plan)):
+    refuse_foreign(work, "give out=<another folder>")
+    if _plan_of(work) == json.loads(json.dumps(plan)):
         return
-    if work.exists():
-        shutil.rmtree(work)
+    remove(work)
     work.mkdir(parents=True)
-    write_whole_json(plan_file, plan)
+    write_whole_json(work / _PLAN, plan)
+
+
+def _plan_of(work: Path) -> Any:
+    """The plan of the job that a folder is left from; None where it cannot be told."""
+    try:
+        if (work / SUCCESS).exists():
+            return json.loads((work / SUCCESS).read_text())["job"]
+        return json.loads((work / _PLAN).read_text())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _tidy(work: Path) -> None:

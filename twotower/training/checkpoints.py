@@ -8,6 +8,7 @@ which is renamed into place last. So a kill at any moment leaves the checkpoint 
 here.
 """
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +25,12 @@ from twotower.errors import BundleError
 from twotower.nn.distributed import Workers
 from twotower.nn.sharded_tables import RowShard
 from twotower.storage.atomic import sha256_of
+from twotower.storage.manifest import reading
 from twotower.storage.whole_file import remove_parts, write_whole
 
 MAIN = "checkpoint.safetensors"
+_OWN = "sha256"
+_REMEDY = "discard it with resume=false"
 Owner = Callable[[str], RowShard | None]
 """Name of a tensor in a checkpoint to the sharded table that it belongs to, or to None."""
 
@@ -86,7 +90,8 @@ def save_checkpoint(
         files = {name: digest.numpy().tobytes().hex() for name, digest in zip(split, digests, strict=True)}
         facts = {**facts, "tables": json.dumps(files)}
     if workers.leads:
-        _write(directory / MAIN, {n: t for n, t in state.items() if n not in shards}, facts)
+        whole = {n: t.detach().cpu().contiguous().clone() for n, t in state.items() if n not in shards}
+        _write(directory / MAIN, whole, {**facts, _OWN: _digest(whole, facts)})
         for old in directory.glob("tables-*"):
             if old.name not in split:
                 old.unlink()
@@ -97,21 +102,34 @@ def open_checkpoint(directory: Path) -> Saved | None:
     """The checkpoint of a directory, if there is one.
 
     Raises:
-        BundleError: a file with sharded tables is missing or damaged.
+        BundleError: the file, or one with sharded tables, is missing or not what was written.
     """
     path = directory / MAIN
     if not path.exists():
         return None
-    with safe_open(path, framework="pt") as file:
-        facts = dict(file.metadata() or {})
-    files: dict[str, str] = json.loads(facts.get("tables", "{}"))
+    with reading(path, _REMEDY):
+        with safe_open(path, framework="pt") as file:
+            facts = dict(file.metadata() or {})
+        whole = load_file(path)
+        if facts.pop(_OWN, None) != _digest(whole, facts):
+            raise BundleError(f"{path} is damaged: its content is not what was written; {_REMEDY}")
+        files: dict[str, str] = json.loads(facts.get("tables", "{}"))
     for name, digest in files.items():
         if not (directory / name).exists() or sha256_of(directory / name) != digest:
             raise BundleError(
-                f"{directory / name} is missing or not what was written; delete {directory} to begin again, or copy "
-                "the files of all processes to where every process can read them"
+                f"{directory / name} is missing or not what was written; discard the checkpoint with "
+                "resume=false, or copy the files of all processes to where every process can read them"
             )
-    return Saved(facts, load_file(path), tuple(directory / name for name in files))
+    return Saved(facts, whole, tuple(directory / name for name in files))
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
+    """SHA-256 of names, types, shapes and bytes of tensors, and of facts."""
+    digest = hashlib.sha256(json.dumps(sorted(facts.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
 
 
 def _write(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from twotower.errors import BundleError, TrainingDiverged
 from twotower.nn.device import repeatable, seed_draws
 from twotower.nn.sharded_tables import RowShard, clip_gradients, shards_of, whole_tensors
+from twotower.storage.manifest import reading
 from twotower.training.checkpoints import MAIN, flat_states, load_flat_states, open_checkpoint, owners, save_checkpoint
 from twotower.training.context import QUIET, FitContext
 from twotower.training.early_stopping import Watch
@@ -219,8 +220,10 @@ class _Run:
         saved = open_checkpoint(directory) if directory is not None else None
         if directory is None or saved is None:
             return
-        at = Progress(**json.loads(saved.facts["progress"]))
-        foreign = f"{directory / MAIN} is of a run with other options; delete it or use another run name"
+        with reading(directory / MAIN, "discard it with resume=false"):
+            at = Progress(**json.loads(saved.facts["progress"]))
+        remedy = "discard it with resume=false, or give run=<another name>"
+        foreign = f"{directory / MAIN} is of a run with other options; {remedy}"
         if at.metric != self.at.metric:
             raise BundleError(f"{foreign} (it watches {at.metric}, this one {self.at.metric})")
         try:

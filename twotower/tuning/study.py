@@ -179,7 +179,7 @@ class Study:
         elif before != text:
             then, now = json.loads(before), json.loads(text)
             other = ", ".join(sorted(n for n in {*then, *now} if then.get(n) != now.get(n)))
-            raise BadConfig(f"tune: the study file is of another {other}; give out=<another folder> or delete the file")
+            raise BadConfig(f"tune: the study file is of another {other}; give out=<another folder>")
 
     def _end_killed(self) -> None:
         """Trials that were under way when a process ended are asked for again."""

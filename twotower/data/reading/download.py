@@ -155,7 +155,7 @@ def _unzip(zip_path: Path, folder: Path, max_bytes: int) -> None:
                 _refuse_unsafe(archive, zip_path, max_bytes)
                 archive.extractall(beside)
         except zipfile.BadZipFile as error:
-            raise BadInput(f"{zip_path}: not a whole zip file ({error}); delete it and run again") from error
+            raise BadInput(f"{zip_path}: not a whole zip file ({error}); move it away and run again") from error
         inner = Path(beside) / folder.name
         (inner if inner.is_dir() else _into_folder(Path(beside))).replace(folder)
 
