@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from twotower.data.categories import MISSING, Categories, MultiCategories
 from twotower.data.schema import Column, FeatureSchema, Kind
+from twotower.data.vectors import vector_lists
 from twotower.errors import BadInput
 from twotower.types import Array, Ragged
 
@@ -59,6 +60,8 @@ def _to_arrow(name: str, values: Any) -> dict[str, Any]:
             name: pa.LargeListArray.from_arrays(offsets, flat),
             name + WEIGHTS: pa.LargeListArray.from_arrays(offsets, pa.array(values.weights)),
         }
+    if values.ndim == 2:
+        return {name: vector_lists(values)}
     return {name: pa.array(values, pa.string()) if values.dtype == object else pa.array(values)}
 
 
@@ -73,6 +76,9 @@ def _from_arrow(column: Column, table: pa.Table, values: list[str]) -> Categorie
         return MultiCategories(codes, weights, np.asarray(values, dtype=object))
     if column.kind is Kind.TEXT:
         return np.asarray(chunk.to_pylist(), dtype=object)
+    if column.kind is Kind.VECTOR:
+        flat = np.array(chunk.flatten().to_numpy(zero_copy_only=False))
+        return flat.reshape(len(chunk), chunk.type.list_size)
     return np.array(chunk.to_numpy(zero_copy_only=False))
 
 

@@ -176,6 +176,7 @@ def build_model(
         history_heads=t.history_heads,
         periodic=users.periodic,
         profile_widths=widths,
+        vectors=users.vectors,
     )
     n_identities = int(inputs.identities.max(initial=0)) if t.identities else 0
     item_net = ItemNet(
@@ -189,6 +190,7 @@ def build_model(
         sparse=row_wise_from is not None and n_identities + 1 >= row_wise_from,
         periodic=items.periodic,
         widths=widths,
+        vectors=items.vectors,
     )
     rank_net = RankNet(
         dim=t.dim,
