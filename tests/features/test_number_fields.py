@@ -204,3 +204,21 @@ def test_ages_are_no_part_of_an_items_state():
     encoder = FeatureEncoder.fit(listings(0, DAY), times="age")
     assert ItemStates.of(encoder, listings(0, DAY)).codes == {}
     assert FeatureEncoder.fit(listings(0, DAY), times="quantile").sizes == {"listed#": 3}
+
+
+def test_vectors_are_standardised_entry_by_entry_and_missing_ones_are_the_mean(tmp_path):
+    def vectors(*rows) -> FeatureTable:
+        schema = FeatureSchema((Column("text", Kind.VECTOR), NUMBER))
+        values = {"text": np.array(rows, np.float32), "x": np.arange(len(rows), dtype=np.float64)}
+        return FeatureTable(schema, values, len(rows))
+
+    encoder = FeatureEncoder.fit(vectors([0, 5], [2, 5], [np.nan, np.nan], [4, 5]), numbers="periodic")
+    encoder.save(tmp_path)
+    encoded = FeatureEncoder.load(tmp_path).transform(vectors([4, 9], [np.nan, np.nan]))
+    assert encoded.continuous_names == ("x", "x~", "text⟨0⟩", "text⟨1⟩")
+    assert (encoded.vectors, encoded.periodic) == (((2, 4),), (1,))
+    # mean 2, sample sd 2; the second entry is constant
+    assert encoded.continuous[:, 2:].tolist() == [[1, 0], [0, 0]]
+    assert encoder.columns == ("x", "text")
+    with pytest.raises(BadInput, match="vectors of 3 numbers, the encoder was fitted on 2"):
+        encoder.transform(vectors([1, 2, 3]))

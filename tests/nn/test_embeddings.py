@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from twotower.features.encoded import Bags, EncodedTable
-from twotower.nn.embeddings import WAVE_WIDTH, FieldEmbeddings, LinearFields, Waves, field_dim, mlp
+from twotower.nn.embeddings import VECTOR_WIDTH, WAVE_WIDTH, FieldEmbeddings, LinearFields, Waves, field_dim, mlp
 from twotower.nn.tensors import FeatureTensors
 from twotower.types import Ragged
 
@@ -111,3 +111,13 @@ def test_frequencies_learn():
     features = FeatureTensors({}, torch.randn(4, 2))
     layer(features).square().sum().backward()
     assert layer.waves.frequencies.grad.abs().sum() > 0
+
+
+def test_vectors_are_projected_and_other_columns_are_not_mixed_with_them():
+    layer = FieldEmbeddings({}, n_continuous=7, vectors=[(2, 4), (4, 7)])
+    assert layer.width == 2 + 2 * VECTOR_WIDTH
+    continuous = torch.randn(3, 7)
+    out = layer(FeatureTensors({}, continuous))
+    first = F.elu(layer.projections[0](continuous[:, 2:4]))
+    torch.testing.assert_close(out[:, 2 : 2 + VECTOR_WIDTH], first)
+    torch.testing.assert_close(out[:, :2], F.elu(layer.block(continuous[:, :2])))

@@ -11,6 +11,7 @@ from twotower.data.reading.raw_times import parse_times
 from twotower.data.schema import Column, FeatureSchema, Kind
 from twotower.data.table_files import weights_name
 from twotower.data.tables import ColumnValues, FeatureTable
+from twotower.data.vectors import read_vectors
 from twotower.errors import BadInput
 from twotower.types import Array, Ragged
 
@@ -50,6 +51,8 @@ def _values(rows: pa.Table, column: Column, separator: str, names: tuple[str, ..
             return parse_times(cells, "s")[0]
         case Kind.TEXT:
             return _texts(cells)
+        case Kind.VECTOR:
+            return _vectors(cells)
 
 
 def _coded(cells: pa.ChunkedArray | pa.Array) -> tuple[Array, Array]:
@@ -94,6 +97,14 @@ def _numbers(cells: pa.ChunkedArray, column: Column) -> Array:
     high = np.inf if column.high is None else column.high
     with np.errstate(invalid="ignore"):
         return np.where((numbers < low) | (numbers > high) | np.isinf(numbers), np.nan, numbers)
+
+
+def _vectors(cells: pa.ChunkedArray) -> Array:
+    vectors, bad = read_vectors(cells)
+    if bad.any():
+        row = int(bad.argmax())
+        raise BadInput(f"row {row} has no {vectors.shape[1]} finite numbers, as most rows have")
+    return vectors
 
 
 def _texts(cells: pa.ChunkedArray) -> Array:

@@ -18,6 +18,8 @@ class Kind(StrEnum):
     TIMESTAMP = "timestamp"
     PLACE = "place"
     """A coordinate in degrees. Two such columns in a row are a place: latitude, then longitude."""
+    VECTOR = "vector"
+    """As many numbers in every row, e.g. an embedding of a text or an image."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from twotower.data.categories import MISSING, Categories, MultiCategories
 from twotower.data.schema import Column, FeatureSchema, Kind
+from twotower.data.vectors import vector_lists
 from twotower.errors import BadInput
 from twotower.types import Array, Ragged
 
@@ -66,6 +67,8 @@ def _to_arrow(name: str, values: Any, weighed: str) -> dict[str, Any]:
             name: pa.LargeListArray.from_arrays(offsets, flat),
             weighed: pa.LargeListArray.from_arrays(offsets, pa.array(values.weights)),
         }
+    if values.ndim == 2:
+        return {name: vector_lists(values)}
     return {name: pa.array(values, pa.string()) if values.dtype == object else pa.array(values)}
 
 
@@ -88,6 +91,9 @@ def _from_arrow(
         return MultiCategories(codes, weights, np.asarray(values, dtype=object))
     if column.kind is Kind.TEXT:
         return np.asarray(chunk.to_pylist(), dtype=object)
+    if column.kind is Kind.VECTOR:
+        flat = np.array(chunk.flatten().to_numpy(zero_copy_only=False))
+        return flat.reshape(len(chunk), chunk.type.list_size)
     return np.array(chunk.to_numpy(zero_copy_only=False))
 
 

@@ -29,7 +29,8 @@ MISSING_TIME = np.iinfo(np.int64).min
 """A missing timestamp."""
 
 ColumnValues = Categories | MultiCategories | Array
-"""Array: float64 (continuous, place; NaN = missing), object (text, "" = missing) or int64 (timestamp, MISSING_TIME)."""
+"""Array: float64 (continuous, place; NaN = missing), object (text, "" = missing), int64 (timestamp, MISSING_TIME) or
+float32 [n, V] (vector, missing = all NaN)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,7 @@ class FeatureTable:
         return FeatureTable(self.schema, {**self.values, name: values}, self.n_rows)
 
     def describe(self, row: int) -> dict[str, Any]:
-        """One row for people: names to plain values, missing ones left out."""
+        """One row for people: names to plain values, missing ones and vectors left out."""
         shown: dict[str, Any] = {}
         for column in self.schema.columns:
             values = self.values[column.name]
@@ -111,7 +112,7 @@ class FeatureTable:
             elif column.kind is Kind.TIMESTAMP:
                 if values[row] != MISSING_TIME:
                     shown[column.name] = moment_text(int(values[row]))
-            elif not _is_missing(values[row]):
+            elif values.ndim == 1 and not _is_missing(values[row]):
                 shown[column.name] = values[row].item() if isinstance(values[row], np.generic) else values[row]
         return shown
 
@@ -142,6 +143,7 @@ def moment_text(seconds: int) -> str:
 DTYPES = {
     Kind.CONTINUOUS: ("f", "float64"),
     Kind.PLACE: ("f", "float64"),
+    Kind.VECTOR: ("f", "float32 [n, V]"),
     Kind.TIMESTAMP: ("i", "int64"),
     Kind.TEXT: ("O", "object"),
 }
@@ -155,12 +157,13 @@ def _check_kind(column: Column, values: ColumnValues) -> None:
         fits, expected = isinstance(values, MultiCategories), "MultiCategories"
     else:
         letter, expected = DTYPES[column.kind]
-        fits = isinstance(values, np.ndarray) and values.dtype.kind == letter
+        shaped = values.ndim == (2 if column.kind is Kind.VECTOR else 1) if isinstance(values, np.ndarray) else False
+        fits = shaped and isinstance(values, np.ndarray) and values.dtype.kind == letter
     if not fits:
         actual = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
         raise BadInput(f"FeatureTable: column {column.name!r} is {column.kind}, give {expected}, got {actual}")
     if isinstance(values, np.ndarray) and values.dtype.kind == "f" and np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
+        row = int(np.argwhere(np.isinf(values))[0, 0])
         raise BadInput(f"FeatureTable: column {column.name!r} of row {row} is infinite; use NaN for a missing value")
 
 

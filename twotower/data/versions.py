@@ -70,9 +70,10 @@ def overlay(base: object, changes: object, row: Ids) -> "Categories | Array":
         return Categories(overlay_array(base.codes, changes.codes, row), base.values)
     if isinstance(base, np.ndarray) and isinstance(changes, np.ndarray):
         return overlay_array(base, changes, row)
-    raise BadInput("ItemVersions: only categorical, continuous, text and timestamp columns can change")
+    raise BadInput("ItemVersions: multi-categorical columns cannot change")
 
 
 def overlay_array(base: Array, changes: Array, row: Ids) -> Array:
     """Elementwise choice between `base` and `changes[row]`."""
-    return np.where(row >= 0, changes[np.maximum(row, 0)], base) if len(changes) else base
+    changed = (row >= 0).reshape(-1, *(1,) * (base.ndim - 1))
+    return np.where(changed, changes[np.maximum(row, 0)], base) if len(changes) else base

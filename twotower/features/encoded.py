@@ -21,6 +21,11 @@ UNKNOWN = 0
 """Code of a missing, rare or unseen value in every encoded field."""
 
 
+def entry_name(vector: str, entry: int) -> str:
+    """The continuous column of one entry of a vector; brackets that no table of people has: `[km]` may be a unit."""
+    return f"{vector}⟨{entry}⟩"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bags:
     """Weighted codes of a field with any number of values per row (one-many encoding: weights of a row sum to 1).
@@ -138,6 +143,13 @@ class EncodedTable:
     def periodic(self) -> tuple[int, ...]:
         """Columns of `continuous` that networks read by waves of learnt frequencies."""
         return tuple(i for i, name in enumerate(self.continuous_names) if name.endswith(PERIODIC))
+
+    @property
+    def vectors(self) -> tuple[tuple[int, int], ...]:
+        """First column of each vector in `continuous` and one past its last; they stand behind all other columns."""
+        owners = [name.rpartition("⟨")[0] if name.endswith("⟩") else "" for name in self.continuous_names]
+        starts = [i for i, owner in enumerate(owners) if owner and (i == 0 or owners[i - 1] != owner)]
+        return tuple(zip(starts, [*starts[1:], len(owners)], strict=True)) if starts else ()
 
     def take(self, rows: Array) -> "EncodedTable":
         """The given rows, in the given order."""

@@ -12,7 +12,7 @@ from twotower.data.tables import Column, ColumnValues, FeatureTable, Kind
 from twotower.errors import BadConfig, BadInput, BundleError
 from twotower.features.encoded import PERIODIC, Codes, EncodedTable
 from twotower.features.fields import CategoricalField, MultiField, TextField
-from twotower.features.number_fields import AgeField, BinnedField, NumberEncoding, NumberField
+from twotower.features.number_fields import AgeField, BinnedField, NumberEncoding, NumberField, VectorField
 from twotower.features.places import CellField
 from twotower.types import Array, Floats
 
@@ -43,6 +43,7 @@ class FeatureEncoder:
     | the same, "quantile" or "piecewise" | also a field `<name>#` of the bin, or of the knots around the value |
     | the same, "periodic" | also a column `<name>~`: the z-value, which networks read by waves of learnt frequencies |
     | timestamp, "age" | instead a field `<name>@` of the age at the moment that `transform` is given |
+    | vector | z-values `<name>⟨i⟩` of its entries, which networks project to fewer |
     | two of place | also a field of the cell that they lie in, for each side of `place_cells` |
 
     Attributes:
@@ -50,12 +51,14 @@ class FeatureEncoder:
         numbers: fields that become z-values, in the schema's order.
         periodic: names of the numbers that networks also read by waves.
         ages: fields whose codes depend on the moment.
+        vectors: fields of as many z-values as the vectors are long.
     """
 
     coded: tuple[CodedField, ...]
     numbers: tuple[NumberField, ...]
     periodic: tuple[str, ...] = ()
     ages: tuple[AgeField, ...] = ()
+    vectors: tuple[VectorField, ...] = ()
 
     @classmethod
     def fit(
@@ -106,7 +109,7 @@ class FeatureEncoder:
         coded: list[CodedField] = [
             _fit_coded(c, learnt[c.name], min_count, max_values, hash_buckets, idf_from)
             for c in columns
-            if c.kind not in NUMBERS
+            if c.kind not in (*NUMBERS, Kind.VECTOR)
         ]
         for c in numeric:
             if chosen[c.name] in ("quantile", "piecewise"):
@@ -121,6 +124,7 @@ class FeatureEncoder:
             tuple(NumberField.fit(c, learnt[c.name], missing_indicator=missing_indicator) for c in valued),
             tuple(c.name for c in valued if chosen[c.name] == "periodic"),
             tuple(AgeField.fit(c) for c in numeric if chosen[c.name] == "age"),
+            tuple(VectorField.fit(c, learnt[c.name]) for c in columns if c.kind is Kind.VECTOR),
         )
 
     @property
@@ -130,15 +134,18 @@ class FeatureEncoder:
 
     @property
     def continuous_names(self) -> tuple[str, ...]:
-        """Columns of `EncodedTable.continuous`: the z-values, the indicators, what is read by waves."""
+        """Columns of `EncodedTable.continuous`: the z-values, the indicators, what is read by waves, vectors."""
         indicators = tuple(f"{f.name}?" for f in self.numbers if f.indicator)
-        return tuple(f.name for f in self.numbers) + indicators + tuple(name + PERIODIC for name in self.periodic)
+        waves = tuple(name + PERIODIC for name in self.periodic)
+        entries = tuple(name for field in self.vectors for name in field.continuous_names)
+        return (*(f.name for f in self.numbers), *indicators, *waves, *entries)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it reads, each once."""
         read = [column for field in self.coded for column in field.columns]
-        return tuple(dict.fromkeys([*read, *(f.name for f in self.numbers), *(f.column for f in self.ages)]))
+        read += [f.name for f in self.numbers] + [f.name for f in self.vectors] + [f.column for f in self.ages]
+        return tuple(dict.fromkeys(read))
 
     def transform(self, table: FeatureTable, at: int | None = None) -> EncodedTable:
         """Encodes every row.
@@ -162,7 +169,8 @@ class FeatureEncoder:
         z = self.z_values(table)
         missing, known = np.isnan(z[:, [f.indicator for f in self.numbers]]), np.nan_to_num(z, nan=0.0)
         waves = known[:, [f.name in self.periodic for f in self.numbers]]
-        continuous = np.hstack([known, missing.astype(np.float32), waves])
+        vectors = [field.encode(table[field.name]) for field in self.vectors]
+        continuous = np.hstack([known, missing.astype(np.float32), waves, *vectors])
         return EncodedTable(self.sizes, codes, continuous, self.continuous_names)
 
     def z_values(self, table: FeatureTable) -> Floats:
@@ -181,6 +189,7 @@ class FeatureEncoder:
             "numbers": [asdict(field) for field in self.numbers],
             "periodic": self.periodic,
             "ages": [asdict(field) for field in self.ages],
+            "vectors": [field.facts() for field in self.vectors],
         }
         (directory / "encoder.json").write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -199,6 +208,7 @@ class FeatureEncoder:
             tuple(NumberField(**field) for field in facts["numbers"]),
             tuple(facts["periodic"]),
             tuple(AgeField(**field) for field in facts["ages"]),
+            tuple(VectorField.of(**field) for field in facts["vectors"]),
         )
 
 

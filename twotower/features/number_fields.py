@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from twotower.data.tables import Column, ColumnValues
 from twotower.errors import BadConfig, BadInput
-from twotower.features.encoded import UNKNOWN, Bags, Codes
+from twotower.features.encoded import UNKNOWN, Bags, Codes, entry_name
 from twotower.features.fields import describe
 from twotower.features.windows import DAY
-from twotower.types import Float64s, Floats, Ragged
+from twotower.types import Array, Float64s, Floats, Ragged
 
 NumberEncoding = Literal["z", "quantile", "piecewise", "periodic", "age"]
 """What a number becomes beside its z-value: nothing, a code, two weighted codes, or waves of learnt frequencies.
@@ -69,6 +69,63 @@ class NumberField:
         numbers = numbers_of(self.name, values, self.low, self.high)
         z = (numbers - self.mean) / self.sd if self.sd > 0 else numbers * 0.0
         return np.clip(z, -LARGEST, LARGEST).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorField:
+    """A vector to z-values of its entries; a missing one to zeros, the mean of all.
+
+    Attributes:
+        name: the column.
+        mean, sd: of each entry; entries that are constant become 0. Shape [V].
+    """
+
+    name: str
+    mean: Float64s
+    sd: Float64s
+
+    @classmethod
+    def fit(cls, column: Column, values: ColumnValues) -> Self:
+        """Statistics over the vectors of the given rows."""
+        vectors = _vectors(column.name, values)
+        known = vectors[~np.isnan(vectors).any(axis=1)].astype(np.float64)
+        if len(known) < 2:
+            return cls(column.name, np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1]))
+        return cls(column.name, known.mean(axis=0), known.std(axis=0, ddof=1))
+
+    @property
+    def continuous_names(self) -> tuple[str, ...]:
+        """A name for each entry."""
+        return tuple(entry_name(self.name, i) for i in range(len(self.mean)))
+
+    def encode(self, values: ColumnValues) -> Floats:
+        """z-values, 0 where missing. Shape [n, V].
+
+        Raises:
+            BadInput: the column holds no vectors, or vectors of another length.
+        """
+        vectors = _vectors(self.name, values)
+        if vectors.shape[1] != len(self.mean):
+            raise BadInput(
+                f"{self.name}: vectors of {vectors.shape[1]} numbers, the encoder was fitted on {len(self.mean)}"
+            )
+        z = np.divide(vectors - self.mean, self.sd, out=np.zeros(vectors.shape), where=self.sd > 0)
+        return np.nan_to_num(z, nan=0.0).astype(np.float32)
+
+    def facts(self) -> dict[str, Any]:
+        """What `of` makes it of again."""
+        return {"name": self.name, "mean": self.mean.tolist(), "sd": self.sd.tolist()}
+
+    @classmethod
+    def of(cls, name: str, mean: list[float], sd: list[float]) -> Self:
+        """A field of known statistics."""
+        return cls(name, np.asarray(mean, np.float64), np.asarray(sd, np.float64))
+
+
+def _vectors(name: str, values: ColumnValues) -> Array:
+    if not isinstance(values, np.ndarray) or values.ndim != 2:
+        raise BadInput(f"{name}: the encoder was fitted on vectors, this column holds {describe(values)}")
+    return values
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,8 @@ from twotower.nn.tensors import FeatureTensors
 
 N_FREQUENCIES, WAVE_WIDTH = 8, 8
 """Waves of a column, and the width of what is made of them."""
+VECTOR_WIDTH = 64
+"""Width to which a vector, an embedding of a text or an image, is projected."""
 WAVE_SCALE = 0.5
 """Standard deviation of the frequencies at the start, in cycles a standard deviation of the column."""
 
@@ -39,6 +41,7 @@ class FieldEmbeddings(nn.Module):
         n_continuous: columns of the continuous block.
         periodic: columns of it that are read by waves, too.
         widths: of some fields' embeddings; the others' are `field_dim`.
+        vectors: first and past the last column of each vector; they stand last and are projected to `VECTOR_WIDTH`.
     """
 
     def __init__(
@@ -47,14 +50,18 @@ class FieldEmbeddings(nn.Module):
         n_continuous: int,
         periodic: Sequence[int] = (),
         widths: Mapping[str, int] | None = None,
+        vectors: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         self.names = tuple(sizes)
         dims = [(widths or {}).get(name, field_dim(n)) for name, n in sizes.items()]
         self.tables = nn.ParameterList(new_table(n, dim) for n, dim in zip(sizes.values(), dims, strict=True))
-        self.block = nn.Linear(n_continuous, n_continuous) if n_continuous else None
+        self.n_plain = vectors[0][0] if vectors else n_continuous
+        self.block = nn.Linear(self.n_plain, self.n_plain) if self.n_plain else None
         self.waves = Waves(periodic) if periodic else None
-        self.width = sum(dims) + n_continuous + len(periodic) * WAVE_WIDTH
+        self.spans = tuple(vectors)
+        self.projections = nn.ModuleList(nn.Linear(stop - start, VECTOR_WIDTH) for start, stop in vectors)
+        self.width = sum(dims) + self.n_plain + len(periodic) * WAVE_WIDTH + len(vectors) * VECTOR_WIDTH
         for n, dim, table in zip(sizes.values(), dims, self.tables, strict=True):
             bound = math.sqrt(3) * math.sqrt(2 / (n + dim))  # Xavier's, rounded as torch rounds it
             fill_table(table, lambda part, bound=bound: part.uniform_(-bound, bound))  # type: ignore[misc]
@@ -68,9 +75,11 @@ class FieldEmbeddings(nn.Module):
         else:
             parts = [_embed(features, name, table) for name, table in zip(self.names, self.tables, strict=True)]
         if self.block is not None:
-            parts.append(self.block(features.continuous))
+            parts.append(self.block(features.continuous[:, : self.n_plain]))
         if self.waves is not None:
             parts.append(self.waves(features.continuous))
+        for (start, stop), project in zip(self.spans, self.projections, strict=True):
+            parts.append(project(features.continuous[:, start:stop]))
         return F.elu(torch.cat(parts, dim=1)) if parts else features.continuous
 
 

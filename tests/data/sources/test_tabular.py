@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -234,11 +235,11 @@ def test_an_absent_yaml_is_named_with_the_example(tmp_path):
         from_yaml(tmp_path / "my.yaml")
 
 
-def test_the_example_has_all_column_kinds_but_places_and_splits_by_time():
+def test_the_example_has_most_column_kinds_and_splits_by_time():
     shop = from_yaml(SHOP).load()
     assert (shop.n_users, shop.n_items, set(shop.interactions.kinds)) == (60, 80, {"view", "save", "buy"})
     kinds = {column.kind for table in (shop.items, shop.users) for column in table.schema.columns}
-    assert kinds == set(Kind) - {Kind.PLACE}
+    assert kinds == set(Kind) - {Kind.PLACE, Kind.VECTOR}
     split = TimeQuantile().split(shop)
     assert len(split.train) > 700
     assert len(split.test.users()) >= 20
@@ -357,6 +358,7 @@ def test_what_databases_write_for_nothing_is_missing_in_every_kind_of_column(wri
     assert described.describe(2) == {
         "kind": "garden",
         "listed": "2000-01-02T12:00:00Z",
+        "lon": 9.9,
     }  # sku 7: its price is missing too
 
 
@@ -364,3 +366,36 @@ def test_a_name_that_is_no_name_is_refused(tmp_path):
     (tmp_path / "my.yaml").write_text("name: [a]\ninteractions: {path: e.csv, user: u, item: i}\n")
     with pytest.raises(BadConfig, match="write one name"):
         from_yaml(tmp_path / "my.yaml")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_vectors_are_lists_in_the_table_or_rows_of_an_array_beside_it(tmp_path, suffix):
+    rows = ITEMS[["sku"]].assign(text=[[1.0, 2.0], [3.0, 4.0], None])
+    write_table(EVENTS, tmp_path / "events.csv")
+    write_table(rows, tmp_path / f"items{suffix}")
+    np.save(tmp_path / "images.npy", np.arange(9, dtype=np.float64).reshape(3, 3))
+    columns = {"text": "vector", "image": {"kind": "vector", "file": "images.npy"}}
+    events = OPTIONS["interactions"] | {"path": "events.csv"}
+    source = Tabular(
+        interactions=events, items={"path": f"items{suffix}", "id": "sku", "columns": columns}, root=tmp_path
+    )
+    assert tmp_path / "images.npy" in source.files()
+    items = source.load().items
+    # ids in the order of their text: 007, 08, 7; rows of the file: 007, 7, 08
+    np.testing.assert_array_equal(items["text"], [[1, 2], [np.nan, np.nan], [3, 4]])
+    np.testing.assert_array_equal(items["image"], [[0, 1, 2], [6, 7, 8], [3, 4, 5]])
+    np.save(tmp_path / "images.npy", np.zeros((2, 3)))
+    with pytest.raises(BadInput, match=r"images.npy holds float64 \(2, 3\); give floats"):
+        source.load()
+    (tmp_path / "images.npy").unlink()
+    with pytest.raises(MissingData, match=r"images\.npy is not there"):
+        source.load()
+
+
+def test_a_vector_of_another_length_is_refused_by_row(tmp_path):
+    write_table(EVENTS, tmp_path / "events.csv")
+    write_table(ITEMS[["sku"]].assign(text=[[1.0, 2.0], [3.0], [5.0, 6.0]]), tmp_path / "items.parquet")
+    items = {"path": "items.parquet", "id": "sku", "columns": {"text": "vector"}}
+    source = Tabular(interactions=OPTIONS["interactions"] | {"path": "events.csv"}, items=items, root=tmp_path)
+    with pytest.raises(BadInput, match=r"items.parquet: row 2: text .*is no list of 2 finite numbers"):
+        source.load()

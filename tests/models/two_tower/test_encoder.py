@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from twotower.errors import BadConfig
 from twotower.models.two_tower import encoder as encoder_module
 from twotower.models.two_tower.encoder import TowerEncoder
 from twotower.models.two_tower.objective import Objective
@@ -36,6 +37,28 @@ def test_the_vector_at_a_position_of_training_is_the_one_served_for_the_same_his
         histories = [batch.targets[w, :t].tolist() for w, t in zip(rows, positions, strict=True)]
         served = built.encoder(int(time)).user_vectors(queries_of(batch.users[rows].tolist(), histories))
         np.testing.assert_allclose(served, trained[rows, positions], atol=2e-6)
+
+
+def test_a_history_of_content_is_served_as_it_was_trained_and_knows_no_identities(bench):
+    built = bench(towers={"history_items": "content", "dropout": 0.3}, features={"profiles": False})
+    assert built.model.history_net.identities is None
+    batch = next(built.batches.epoch(0))
+    _, _, seen = built.first_step()
+    rows, positions = np.nonzero(batch.mask)
+    histories = [batch.targets[w, :t].tolist() for w, t in zip(rows, positions, strict=True)]
+    served = built.encoder().user_vectors(queries_of(batch.users[rows].tolist(), histories))
+    np.testing.assert_allclose(served, seen["user_net"][1].detach().numpy()[rows, positions], atol=2e-6)
+    ours, theirs = (net.project[0].weight for net in (built.model.history_net, built.model.item_net))
+    assert torch.equal(ours, theirs)  # at the start
+    assert ours is not theirs
+    loss = built.first_step()[0]
+    loss.backward()
+    assert ours.grad.abs().sum() > 0
+
+
+def test_a_history_of_content_needs_content(bench, two_tastes_bare):
+    with pytest.raises(BadConfig, match="the items have no features"):
+        bench(split=two_tastes_bare, towers={"history_items": "content"})
 
 
 @pytest.mark.parametrize("size", [1, 7])

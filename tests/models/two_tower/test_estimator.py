@@ -198,9 +198,18 @@ def test_checkpoints_and_logs_go_into_the_workspace(two_tastes, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "towers", [{"hidden": (32,)}, {"identities": False}, {"identity_min_count": 5}, {"rank_interactions": False}]
+    "towers",
+    [
+        {"hidden": (32,)},
+        {"identities": False},
+        {"identity_min_count": 5},
+        {"rank_interactions": False},
+        {"history_items": "content"},
+    ],
 )
 def test_shapes_of_the_towers_can_be_chosen(towers, two_tastes, tmp_path):
     model = estimator(towers=replace(TOWERS, **towers), training=EPOCH).fit(two_tastes)
     model.save(tmp_path)
     np.testing.assert_array_equal(TwoTower.load(tmp_path).item_vectors, model.item_vectors)
+    queries = two_tastes.test.queries()
+    np.testing.assert_allclose(TwoTower.load(tmp_path).user_vectors(queries), model.user_vectors(queries), atol=2e-6)

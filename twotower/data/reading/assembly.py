@@ -165,11 +165,12 @@ def take_or_missing(values: ColumnValues, rows: Ids) -> ColumnValues:
         codes = Ragged.from_lengths(there.codes.values, lengths)
         return MultiCategories(codes, there.weights, values.values)
     absent = "" if values.dtype == object else MISSING_TIME if values.dtype == np.int64 else np.nan
-    return np.where(rows < 0, absent, _at(values, rows)).astype(values.dtype)
+    lacking = (rows < 0).reshape(-1, *(1,) * (values.ndim - 1))
+    return np.where(lacking, absent, _at(values, rows)).astype(values.dtype)
 
 
 def _at(values: Array, rows: Ids) -> Array:
-    return values[rows] if len(values) else np.zeros(len(rows), values.dtype)
+    return values[rows] if len(values) else np.zeros((len(rows), *values.shape[1:]), values.dtype)
 
 
 def lists_of(owner: Ids, values: Sequence[str] | Array, n_rows: int, weights: Array | None = None) -> MultiCategories:

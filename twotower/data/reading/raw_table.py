@@ -15,6 +15,7 @@ from twotower.data.reading.bad_rows import BadRows
 from twotower.data.reading.cell_lists import is_list
 from twotower.data.reading.raw_times import MISSING_WORDS, TimeUnit, parse_times, wrong_unit
 from twotower.data.tables import MISSING_TIME
+from twotower.data.vectors import read_vectors
 from twotower.errors import BadInput
 from twotower.types import Array, Bools, Ids
 
@@ -162,6 +163,19 @@ class RawTable:
         reason = "is not a time in 1970..2100" if required else "is not a time or date"
         self.refuse(bad, column, reason, remedy, typed=pa.array(times))
 
+    def check_vectors(self, column: str) -> None:
+        """Refuses rows whose list of numbers is not as long as most; missing lists are fine.
+
+        Raises:
+            BadInput: the column holds no lists of numbers.
+        """
+        try:
+            vectors, bad = read_vectors(self._table[column])
+        except BadInput as error:
+            raise BadInput(f"{self.path}: column {column} {error}") from None
+        width = vectors.shape[1]
+        self.refuse(bad, column, f"is no list of {width} finite numbers", f"give each row {width} numbers or none")
+
     def check_unique(self, column: str) -> None:
         """Refuses every row of a checked id column whose id stood in an earlier row."""
         again = pd.Series(self.ids(column)[0]).duplicated().to_numpy()
@@ -207,6 +221,10 @@ class RawTable:
     def times(self, column: str) -> Array:
         """A checked time column, int64 seconds. Shape [n]."""
         return np.asarray(self._table[column].to_numpy(), np.int64)
+
+    def vectors(self, column: str) -> Array:
+        """A checked column of vectors, float32, NaN where missing. Shape [n, V]."""
+        return read_vectors(self._table[column])[0]
 
     def text(self, column: str) -> Array:
         """Any column as text, "" where missing. dtype object. Shape [n]."""

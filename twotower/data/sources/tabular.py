@@ -142,11 +142,13 @@ class Tabular:
         self.described_in = described_in
 
     def files(self) -> tuple[Path, ...]:
-        """The events, items and users that the options name, wherever they lie, and the file of the options."""
+        """The files that the options name, wherever they lie, and the file of the options."""
         tables = (spec for spec in (self.interactions, self.items, self.users) if spec is not None)
         described = () if self.described_in is None else (self.described_in,)
         paths = (self.root / spec.path for spec in tables)
-        return (*described, *(part for path in paths for part in parts_of(path)))
+        vectors = (c.file for spec in (self.items, self.users) if spec is not None for c in spec.specs().values())
+        beside = (self.root / name for name in vectors if name)
+        return (*described, *(part for path in paths for part in parts_of(path)), *beside)
 
     def load(self) -> Dataset:
         """The data set.
@@ -206,7 +208,7 @@ class Tabular:
             return None, None
         specs = spec.specs()
         texts = [name for name, column in specs.items() if column.kind in AS_TEXT]
-        others = [name for name, column in specs.items() if column.kind not in AS_TEXT]
+        others = [name for name, column in specs.items() if column.kind not in AS_TEXT and not column.file]
         texts += [column.weights for column in specs.values() if column.weights]
         table = read_rows(self.root / spec.path, bad, texts=(spec.id, *texts), others=others, form=_form(spec))
         table.check_ids(spec.id)
@@ -215,7 +217,7 @@ class Tabular:
             check_column(table, name, column, spec.time_unit, spec.decimal)
         ids = row_ids(table, spec.id)
         refuse_unknown(events, key, ids, spec.path)
-        return FeatureRows(ids, {column_of(n, s): column_values(table, n, s) for n, s in specs.items()}), ids
+        return FeatureRows(ids, {column_of(n, s): column_values(table, n, s, self.root) for n, s in specs.items()}), ids
 
 
 def from_yaml(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from twotower.data.reading.cell_lists import split_cells
 from twotower.data.reading.raw_table import RawTable
 from twotower.data.reading.raw_times import TimeUnit
 from twotower.data.tables import Categories, Column, ColumnValues, Kind, MultiCategories
-from twotower.errors import BadConfig
+from twotower.errors import BadConfig, BadInput, MissingData
 from twotower.types import Array, Bools
 
 _NULLS = ("NULL", "\\N")
@@ -29,6 +30,7 @@ class ColumnSpec:
         separator: (multi_categorical) between the values in one cell, where the file has no lists; cells that hold JSON
             or Python lists are read as such.
         weights: (multi_categorical) column that holds one number per value, separated likewise.
+        file: (vector) a .npy file of as many rows as the table, relative to `root`; None: the table holds lists.
     """
 
     kind: Kind
@@ -36,6 +38,7 @@ class ColumnSpec:
     high: float | None = None
     separator: str = "|"
     weights: str | None = None
+    file: str | None = None
 
     @classmethod
     def of(cls, name: str, spec: Any) -> Self:
@@ -59,11 +62,15 @@ def column_of(name: str, spec: ColumnSpec) -> Column:
 
 def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUnit, decimal: str | None = None) -> None:
     """Refuses rows whose value is not of the column's kind; missing values are fine."""
-    table.refuse_nested(name, lists=spec.kind is Kind.MULTI_CATEGORICAL)
+    if spec.file is not None:
+        return
+    table.refuse_nested(name, lists=spec.kind in (Kind.MULTI_CATEGORICAL, Kind.VECTOR))
     if spec.kind in (Kind.CONTINUOUS, Kind.PLACE):
         table.check_numbers(name, required=False, decimal=decimal)
     elif spec.kind is Kind.TIMESTAMP:
         table.check_times(name, time_unit, required=False)
+    elif spec.kind is Kind.VECTOR:
+        table.check_vectors(name)
     elif spec.kind is Kind.MULTI_CATEGORICAL:
         for listed in filter(None, (name, spec.weights)):
             table.refuse_nested(listed, lists=True)
@@ -74,8 +81,8 @@ def check_column(table: RawTable, name: str, spec: ColumnSpec, time_unit: TimeUn
         table.refuse(_uneven(table, name, spec), spec.weights, "gives no number for each value", "give one per value")
 
 
-def column_values(table: RawTable, name: str, spec: ColumnSpec) -> ColumnValues:
-    """The values of a checked column. n rows."""
+def column_values(table: RawTable, name: str, spec: ColumnSpec, root: Path) -> ColumnValues:
+    """The values of a checked column; files are relative to `root`. n rows."""
     match spec.kind:
         case Kind.CONTINUOUS | Kind.PLACE:
             return table.numbers(name)
@@ -87,6 +94,8 @@ def column_values(table: RawTable, name: str, spec: ColumnSpec) -> ColumnValues:
             return Categories.of(_text(table, name))
         case Kind.MULTI_CATEGORICAL:
             return _multi(table, name, spec)
+        case Kind.VECTOR:
+            return table.vectors(name) if spec.file is None else _rows_of(root / spec.file, table)
 
 
 def _multi(table: RawTable, name: str, spec: ColumnSpec) -> MultiCategories:
@@ -94,6 +103,21 @@ def _multi(table: RawTable, name: str, spec: ColumnSpec) -> MultiCategories:
         weights = [[float(str(w)) for w in row] for row in _cells(table, spec.weights, spec.separator)]
         return MultiCategories.of(_cells(table, name, spec.separator), weights)
     return MultiCategories.of(_cells(table, name, spec.separator))
+
+
+def _rows_of(path: Path, table: RawTable) -> Array:
+    """The table's rows of a .npy file that has one for each row of the table's file. Shape [n, V]."""
+    if not path.is_file():
+        raise MissingData(f"{path} is not there; it should hold a row of numbers for each row of {table.path}")
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise BadInput(f"{path} is no .npy file of numbers ({error}); write it with numpy.save") from None
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) < table.rows.max():
+        raise BadInput(
+            f"{path} holds {vectors.dtype} {vectors.shape}; give floats [rows of {table.path.name}, numbers a row]"
+        )
+    return np.asarray(vectors[table.rows - 1], np.float32)
 
 
 def _uneven(table: RawTable, name: str, spec: ColumnSpec) -> Bools:

@@ -63,6 +63,8 @@ class TowerEncoder:
         self._states = features.states(inputs.items) if self._learner else None
         vectors = model.encode_catalogue(self.device_inputs) if item_vectors is None else torch.tensor(item_vectors)
         self.items = vectors.to(device)
+        own = model.history_net is not None
+        self._history_items = model.encode_history_catalogue(self.device_inputs) if own else self.items
         self._last: tuple[Queries, UserStates] | None = None
 
     @property
@@ -139,7 +141,7 @@ class TowerEncoder:
             static,
             profile,
             rows[:, None].expand(-1, longest + 1),
-            F.embedding(self._tensor(items), self.items),
+            F.embedding(self._tensor(items), self._history_items),
         )
         at_end = self.model.user_net(inputs)[rows, self._tensor(history.lengths)]
         return UserStates(at_end.float(), self.model.wide_users(static, profile).float())

@@ -1,6 +1,8 @@
 """One fit of the three networks: builds them, their samplers, optimisers and examiner, and runs the training loop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.split import Holdout, Split
 from twotower.data.tables import Categories
+from twotower.errors import BadConfig
 from twotower.features.cosine import RawCosine
 from twotower.metrics.metric import Metric
 from twotower.metrics.ranking import average_precision
@@ -176,19 +179,24 @@ def build_model(
         history_heads=t.history_heads,
         periodic=users.periodic,
         profile_widths=widths,
+        vectors=users.vectors,
     )
     n_identities = int(inputs.identities.max(initial=0)) if t.identities else 0
-    item_net = ItemNet(
+    new_item_net = partial(
+        ItemNet,
         sizes=items.sizes,
         n_continuous=items.continuous.shape[1],
-        n_identities=n_identities,
         dim=t.dim,
         hidden=t.hidden,
         dropout=t.dropout,
-        identity_dropout=t.identity_dropout,
-        sparse=row_wise_from is not None and n_identities + 1 >= row_wise_from,
         periodic=items.periodic,
         widths=widths,
+        vectors=items.vectors,
+    )
+    item_net = new_item_net(
+        n_identities=n_identities,
+        identity_dropout=t.identity_dropout,
+        sparse=row_wise_from is not None and n_identities + 1 >= row_wise_from,
     )
     rank_net = RankNet(
         dim=t.dim,
@@ -197,7 +205,18 @@ def build_model(
         temperature=objective.temperature,
         interactions=t.rank_interactions,
     )
-    return JointModel(user_net, item_net, rank_net)
+    own = t.history is not None and t.history_items == "content"
+    return JointModel(user_net, item_net, rank_net, _content_copy(item_net, new_item_net) if own else None)
+
+
+def _content_copy(item_net: ItemNet, new_item_net: Callable[..., ItemNet]) -> ItemNet:
+    """A second tower with the same weights and without identities."""
+    if item_net.project is None:
+        raise BadConfig("towers.history_items=content: the items have no features to read; use shared")
+    copy = new_item_net(n_identities=0)
+    state = item_net.state_dict()
+    copy.load_state_dict({name: state[name] for name in copy.state_dict()})
+    return copy
 
 
 def two_stages(

@@ -31,6 +31,7 @@ class ItemNet(nn.Module):
         sparse: give the table of identities a sparse gradient, for an optimiser that moves the rows of a batch only.
         periodic: continuous columns that are read by waves, too.
         widths: of some fields' embeddings.
+        vectors: first and past the last continuous column of each vector.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class ItemNet(nn.Module):
         sparse: bool = False,
         periodic: Sequence[int] = (),
         widths: Mapping[str, int] | None = None,
+        vectors: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         self.dim = dim
         self.identity_dropout = identity_dropout
-        self.features = FieldEmbeddings(sizes, n_continuous, periodic, widths)
+        self.features = FieldEmbeddings(sizes, n_continuous, periodic, widths, vectors)
         self.project = mlp([self.features.width, *hidden, dim], dropout) if self.features.width else None
         self.identities = _identities(n_identities + 1, dim, sparse=sparse) if n_identities else None
         self.unnamed = nn.Parameter(torch.full((dim,), dim**-0.5)) if self.project is None else None

@@ -140,6 +140,12 @@ class JointTask:
         unique, where = np.unique(items, return_inverse=True)
         return F.embedding(self._tensor(where.reshape(items.shape)), self._encode(unique))
 
+    def _read(self, items: Ids) -> Tensor:
+        """What UserNet reads of the items of histories, each distinct one encoded once."""
+        unique, where = np.unique(items, return_inverse=True)
+        vectors = self._model.encode_history_items(self._inputs, self._tensor(unique))
+        return F.embedding(self._tensor(where.reshape(items.shape)), vectors)
+
     def _candidates(self, items: Ids, catalogue: Tensor | None) -> Candidates:
         """As `_lookup`, with the features, each distinct item's taken once."""
         unique, where = np.unique(items, return_inverse=True)
@@ -177,7 +183,7 @@ class JointTask:
             self._inputs.users.take(self._tensor(batch.users)),
             self._inputs.profiles.take(self._tensor(unique_rows)),
             self._tensor(local.reshape(rows.shape)),
-            self._lookup(history, catalogue),
+            self._lookup(history, catalogue) if self._model.history_net is None else self._read(history),
         )
         vectors: Tensor = self._model.user_net(inputs)
         return vectors

@@ -1,5 +1,6 @@
 """`JointModel`: UserNet, ItemNet and RankNet side by side, and how the catalogue is encoded with them."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -25,29 +26,46 @@ class Scorer(Protocol):
 class JointModel(nn.Module):
     """UserNet, ItemNet and RankNet side by side, so that one optimiser step moves them all.
 
-    `rank_net` is any module that is called like `Scorer` and has a `wide` part with `users` and `items`.
+    `rank_net` is any module that is called like `Scorer` and has a `wide` part with `users` and `items`;
+    `history_net` encodes the items of histories; None: `item_net` does.
     """
 
-    def __init__(self, user_net: UserNet, item_net: ItemNet, rank_net: nn.Module) -> None:
+    def __init__(
+        self, user_net: UserNet, item_net: ItemNet, rank_net: nn.Module, history_net: ItemNet | None = None
+    ) -> None:
         super().__init__()
         self.user_net = user_net
         self.item_net = item_net
         self.rank_net = rank_net
+        self.history_net = history_net
 
     def encode_items(self, inputs: DeviceInputs, ids: Tensor) -> Tensor:
         """Unit vectors of items [n] to [n, D]."""
         vectors: Tensor = self.item_net(inputs.items.take(ids), inputs.identities[ids])
         return vectors
 
-    @torch.inference_mode()
+    def encode_history_items(self, inputs: DeviceInputs, ids: Tensor) -> Tensor:
+        """What UserNet reads of items [n] that it finds in a history, [n, D]."""
+        tower = self.item_net if self.history_net is None else self.history_net
+        vectors: Tensor = tower(inputs.items.take(ids), inputs.identities[ids])
+        return vectors
+
     def encode_catalogue(self, inputs: DeviceInputs) -> Tensor:
         """Unit vectors of every item, in blocks, without dropout. Shape [N, D]."""
+        return self._encode_all(inputs, self.encode_items)
+
+    def encode_history_catalogue(self, inputs: DeviceInputs) -> Tensor:
+        """`encode_history_items` of every item, likewise. Shape [N, D]."""
+        return self._encode_all(inputs, self.encode_history_items)
+
+    @torch.inference_mode()
+    def _encode_all(self, inputs: DeviceInputs, encode: Callable[[DeviceInputs, Tensor], Tensor]) -> Tensor:
         was_training = self.training
         self.eval()
         device = inputs.identities.device
         every = torch.arange(len(inputs.identities), device=device)
         starts = range(0, len(every), ITEM_BLOCK)
-        vectors = torch.cat([self.encode_items(inputs, every[i : i + ITEM_BLOCK]).float() for i in starts])
+        vectors = torch.cat([encode(inputs, every[i : i + ITEM_BLOCK]).float() for i in starts])
         self.train(was_training)
         return vectors
 

@@ -18,6 +18,8 @@ class TowerOptions:
         hidden: widths of hidden layers in either tower.
         dropout: on hidden layers and in the history network.
         history: how recent items are read: mean, attention, transformer, or None for features only.
+        history_items: what it reads of them: ItemNet's vectors ("shared"), or those of a second tower that starts as
+            a copy of ItemNet and knows content only ("content"), so that items without an identity count as much.
         history_length: most recent items that are read.
         history_layers, history_heads: of the transformer.
         identities: give items embeddings of their own, beside their features.
@@ -33,6 +35,7 @@ class TowerOptions:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.2
     history: HistoryKind | None = "transformer"
+    history_items: Literal["shared", "content"] = "shared"
     history_length: int = 100
     history_layers: int = 2
     history_heads: int = 2
@@ -42,6 +45,10 @@ class TowerOptions:
     svd_from: int | None = 1000
     rank_dropout: float = 0.1
     rank_interactions: bool = True
+
+    def __post_init__(self) -> None:
+        if self.history_items not in ("shared", "content"):
+            raise BadConfig(f"towers.history_items={self.history_items!r} must be shared or content")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

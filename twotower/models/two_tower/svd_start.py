@@ -23,7 +23,7 @@ def many_valued(items: EncodedTable, svd_from: int | None) -> tuple[str, ...]:
 
 
 def start_from_svd(model: JointModel, items: EncodedTable, fields: Sequence[str]) -> None:
-    """Fills the tables of some fields, ItemNet's and the profile's alike, with right singular vectors.
+    """Fills the tables of some fields, those of both item towers and of the profile alike, with right singular vectors.
 
     Items' bags are sums of such rows, so two items begin as near each other as their values are in the SVD. A field
     that lies in fewer dimensions than its table is wide keeps what was drawn for the rest.
@@ -32,7 +32,8 @@ def start_from_svd(model: JointModel, items: EncodedTable, fields: Sequence[str]
     """
     for name in fields:
         codes = items.codes[name]
-        for part in (model.item_net.features, model.user_net.profile):
+        own = [model.history_net.features] if model.history_net is not None else []
+        for part in (model.item_net.features, model.user_net.profile, *own):
             if name in part.names:
                 _fill(part, name, value_vectors(as_matrix(codes, items.sizes[name]), _table(part, name).shape[1]))
 

@@ -48,6 +48,7 @@ class UserNet(nn.Module):
         history_length, history_layers, history_heads: size of the history network; positions, the start included.
         periodic: continuous columns of the own features that are read by waves, too.
         profile_widths: of some profile fields' embeddings.
+        vectors: first and past the last continuous column of each vector of the own features.
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class UserNet(nn.Module):
         history_heads: int = 2,
         periodic: Sequence[int] = (),
         profile_widths: Mapping[str, int] | None = None,
+        vectors: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.static = FieldEmbeddings(static_sizes, n_static, periodic)
+        self.static = FieldEmbeddings(static_sizes, n_static, periodic, vectors=vectors)
         self.profile = FieldEmbeddings(profile_sizes, n_profile, widths=profile_widths)
         width = self.static.width + self.profile.width
         if not width and history is None:
