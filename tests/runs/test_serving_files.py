@@ -55,6 +55,14 @@ def test_given_history_follows_the_known_one():
     assert rows(queries.exclusions) == [[1, 3], [0, 1], [2, 0]]
 
 
+def test_queries_know_when_histories_happened_and_what_is_given_is_new(tmp_path):
+    files = ServingFiles.of(dataset(), dataset().interactions)
+    files.save(tmp_path)
+    for kept in (files, ServingFiles.load(tmp_path)):
+        queries = kept.queries(np.array([2, UNKNOWN_USER, 0]), Ragged.from_lists([[3], [0, 1], []]))
+        assert rows(queries.times) == [[5, 30], [30, 30], [10, 20, 30]]
+
+
 def test_seen_items_may_come_back_if_wanted():
     queries = ServingFiles.of(dataset(), dataset().interactions).queries(np.array([0]), exclude_seen=False)
     assert rows(queries.histories) == [[2, 0, 2]]

@@ -15,7 +15,7 @@ from twotower.data.tables import FeatureTable
 from twotower.errors import BundleError
 from twotower.types import UNKNOWN_USER, Array, Bools, Floats, Ids, Queries, Ragged
 
-_MORE = ("disliked", "disliked_offsets", "recognised", "popularity_then")
+_MORE = ("disliked", "disliked_offsets", "recognised", "popularity_then", "times")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +38,7 @@ class ServingFiles:
             it reads; the others are served from their histories. None: all. Shape [n_users].
         popularity_then: events per item at the moment for which the model was fitted, which evaluations must not pass;
             None: as `popularity`. Shape [N].
+        times: when the events of the histories happened, seconds since the epoch; None in runs of before. n_users rows.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ServingFiles:
     disliked: Ragged | None = None
     recognised: Bools | None = None
     popularity_then: Floats | None = None
+    times: Ragged | None = None
 
     def __post_init__(self) -> None:
         sizes = {
@@ -92,6 +94,7 @@ class ServingFiles:
             history.item_counts().astype(np.float32), at, dataset.lifetimes, dataset.title,
             None if dataset.disliked is None else dataset.disliked.unique_pairs().by_user(), recognised,
             None if then is None else then.item_counts().astype(np.float32),
+            Ragged(history.time, history.offsets),
         )  # fmt: skip
 
     def queries(self, users: Ids, given: Ragged | None = None, *, exclude_seen: bool = True) -> Queries:
@@ -110,9 +113,12 @@ class ServingFiles:
         excluded = _joined(_rows(self.exclusions, users), given) if exclude_seen else Ragged.empty(len(users))
         if not exclude_seen and self.disliked is not None:
             excluded = _rows(self.disliked, users)
+        times = None
+        if self.times is not None:  # what is given has just happened
+            times = _joined(_rows(self.times, users), Ragged(np.full(len(given.values), self.at), given.offsets))
         if self.recognised is not None:
             users = np.where(self.recognised[users] & (users != UNKNOWN_USER), users, UNKNOWN_USER)
-        return Queries(users, history, excluded)
+        return Queries(users, history, excluded, times=times)
 
     def save(self, directory: Path) -> None:
         """Parquet, npy and JSON files in an existing directory."""
@@ -158,6 +164,7 @@ class ServingFiles:
             Ragged(more["disliked"].astype(np.int64), more["disliked_offsets"]) if "disliked" in more else None,
             more.get("recognised"),
             more.get("popularity_then"),
+            Ragged(more["times"], histories.offsets) if "times" in more else None,
         )
 
     def _more_arrays(self) -> dict[str, Array]:
@@ -169,6 +176,8 @@ class ServingFiles:
             arrays["recognised"] = self.recognised
         if self.popularity_then is not None:
             arrays["popularity_then"] = self.popularity_then
+        if self.times is not None:
+            arrays["times"] = self.times.values
         return arrays
 
     def _facts(self) -> dict[str, object]:
