@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from twotower.commands import evaluate, train
+from twotower.commands import batch_recommend, evaluate, train
 from twotower.config.build import make_split
 from twotower.config.compose import compose, plain
 from twotower.models.base import Model
@@ -137,3 +137,19 @@ def test_another_moment_than_the_two_is_refused_before_anything_is_read(tmp_path
     assert "as_of='now': choose one of newest, test" in capsys.readouterr().err
     assert plain(compose([], "train"))["as_of"] == "newest"
     assert json.dumps(plain(compose(["production=true", "data=ml-1m"], "train"))["production"]) == "true"
+
+
+def test_batches_say_of_each_user_the_same_as_single_answers(liked, log, tmp_path):
+    fan = str(log.user[log.stars >= 4].iloc[0])
+    pd.DataFrame({"user": [fan, " u98", "u99", "nobody"]}).to_parquet(tmp_path / "users.parquet")
+    words = [f"users={tmp_path}/users.parquet", f"out={tmp_path}/lists", f"run={liked.directory}", "k=2"]
+    assert batch_recommend.main(words) == 0
+    lists = pd.concat(pd.read_parquet(part) for part in sorted((tmp_path / "lists").glob("part-*.parquet")))
+    served = ServedRun.open(liked.directory)
+    for user, rows in lists.groupby("user"):
+        answer = served.answer(user, k=2)
+        assert rows.how.unique().tolist() == [answer.how]
+        assert rows.item.tolist() == [place.item for place in answer.items]
+    assert lists.groupby("user").how.first().to_dict() == {
+        fan: "known user", " u98": "popular items", "u99": "known user", "nobody": "popular items",
+    }  # fmt: skip

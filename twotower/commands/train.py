@@ -167,8 +167,10 @@ def _write(folder: Path, settings: dict[str, Any], split: "Split", model: "Model
 
 
 def _facts(dataset: "Dataset", split: "Split") -> str:
+    read = "" if dataset.log is None else f" of {len(dataset.log):,} read"
+    events = f"{len(dataset.interactions):,} events{read}"
     return (
-        f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, {len(dataset.interactions):,} events; "
+        f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, {events}; "
         f"{split.name}: {len(split.train):,} train, {len(split.validation.target):,} validation, "
         f"{len(split.test.target):,} test"
     )

@@ -1,6 +1,6 @@
 """`RecommendUsers`: the work of recommending to many users: external ids in, ranked lists in external ids out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import pyarrow as pa
 from twotower.errors import BundleError
 from twotower.jobs.parts import Step, looked_up
 from twotower.runs.bundle import Bundle
-from twotower.runs.served_run import ServedRun
+from twotower.runs.served_run import ServedRun, headings
 from twotower.stages.recommender import ways
-from twotower.types import NO_ITEM, UNKNOWN_USER, Queries, TopK
+from twotower.types import NO_ITEM, UNKNOWN_USER, TopK
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ class RecommendUsers:
         def recommend(rows: pa.Table, first: int) -> pa.Table:
             users, known = looked_up(rows[self.column], served.files.user_ids, UNKNOWN_USER, first)
             queries = served.files.queries(known, exclude_seen=served.options.exclude_seen)
-            return _as_rows(served, users, queries, served.recommender.recommend(queries, self.k))
+            how = headings(ways(queries), known != UNKNOWN_USER)
+            return _as_rows(served, users, how, served.recommender.recommend(queries, self.k))
 
         return recommend
 
@@ -70,16 +71,16 @@ def run_state(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _as_rows(served: ServedRun, users: pa.Array, queries: Queries, top: TopK) -> pa.Table:
+def _as_rows(served: ServedRun, users: pa.Array, how: Sequence[str], top: TopK) -> pa.Table:
     """One row per place; lists that came out short leave no padding."""
     row, place = np.nonzero(top.items != NO_ITEM)
-    how = pa.array(ways(queries), pa.string()).dictionary_encode()
+    way = pa.array(how, pa.string()).dictionary_encode()
     return pa.table(
         {
             "user": users.take(pa.array(row)),
             "rank": pa.array((place + 1).astype(np.int32)),
             "item": pa.array(served.files.item_ids.to_external(top.items[row, place])),
             "score": pa.array(top.scores[row, place].astype(np.float32)),
-            "how": how.take(pa.array(row)),
+            "how": way.take(pa.array(row)),
         }
     )

@@ -24,7 +24,7 @@ from twotower.stages.recommender import FirstStage, How, Trace, TwoStageRecommen
 from twotower.stages.retriever import Retriever
 from twotower.stages.similar import because, similar_items
 from twotower.stages.strategies import checked_strategy, retriever_for
-from twotower.types import NO_ITEM, UNKNOWN_USER, Floats, Ids, Queries, Ragged, TopK
+from twotower.types import NO_ITEM, UNKNOWN_USER, Bools, Floats, Ids, Queries, Ragged, TopK
 
 SHOWN_FEATURES = 4
 
@@ -174,7 +174,7 @@ class ServedRun:
         return Answer(
             self.name,
             user,
-            _heading(trace.how[0], known),
+            headings(trace.how, np.array([known]))[0],
             tuple(self._place(trace, place, past) for place in range(_filled(trace.top))),
             _explanation(trace) if explain else None,
             None if best is None else tuple(self._id(item) for item in best if item != NO_ITEM),
@@ -272,9 +272,10 @@ def _stages(
     )
 
 
-def _heading(how: How, known: bool) -> How:
-    """A user of the data set is a known one, also where the model reads the history because it is newer."""
-    return "known user" if known and how == "from the given history" else how
+def headings(how: Sequence[How], known: Bools) -> tuple[How, ...]:
+    """A user of the data set is a known one, also where the model reads the history because it is newer. B entries."""
+    given = "from the given history"
+    return tuple("known user" if is_known and way == given else way for way, is_known in zip(how, known, strict=True))
 
 
 def _filled(found: TopK) -> int:
