@@ -46,7 +46,10 @@ def test_the_forecast_needs_a_week_of_events_before_the_moment(market):
 
 
 def test_chances_are_the_frequencies_of_simulated_clicks(market):
-    """One user's wish, 40,000 pages drawn and clicked by the market's own rules; the ten likeliest ads."""
+    """One user's wish, 40,000 pages drawn and clicked by the market's own rules.
+
+    A page's appeal is put at its mean, so the chances are near, not equal: a fifth of them may lie elsewhere.
+    """
     oracle = MarketOracle(market, TEST_START, market.viewers)
     user, rng = 41, np.random.default_rng(0)
     wish, way = market.people.wish[user, 0], market.people.search[user, 0]
@@ -59,8 +62,9 @@ def test_chances_are_the_frequencies_of_simulated_clicks(market):
     clicked = page[np.arange(n), (value + gumbel(value.shape, rng)).argmax(axis=1)]
     frequency = np.bincount(clicked, minlength=len(market.ads))[cell] / n
     chance = oracle._clicks(user, wish, cell)
-    best = np.argsort(-frequency)[:10]
-    assert chance[best] / chance.sum() == pytest.approx(frequency[best], rel=0.35, abs=0.01)
+    assert np.abs(chance / chance.sum() - frequency).sum() / 2 < 0.2
+    often = frequency > 0.005
+    assert np.corrcoef(chance[often].argsort().argsort(), frequency[often].argsort().argsort())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("make", [MarketOracle.ceiling, MarketOracle.flat])

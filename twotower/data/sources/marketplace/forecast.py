@@ -1,9 +1,12 @@
 """How often each ad will be looked at in the coming week, foreseen from what the market publishes."""
 
+from typing import cast
+
 import numpy as np
 
 from twotower.data.dataset import Dataset
 from twotower.data.sources.marketplace.calendar import DAY, WEEK
+from twotower.data.tables import Categories
 from twotower.errors import BadInput
 from twotower.types import Array, Floats
 
@@ -48,9 +51,9 @@ def _features(dataset: Dataset, item: Array, time: Array, at: int) -> Floats:
     assert dataset.lifetimes is not None
     counts = [np.bincount(item[time >= at - days * DAY], minlength=dataset.n_items) for days in WINDOWS]
     week = counts[WINDOWS.index(7)]
-    columns = [*counts, (at - dataset.lifetimes.since) / DAY, np.log(dataset.items_at(at)["price"])]
+    columns = [*counts, (at - dataset.lifetimes.since) / DAY, np.log(np.asarray(dataset.items_at(at)["price"]))]
     for name in ("model", "subcategory"):
-        codes = dataset.items[name].codes
+        codes = cast(Categories, dataset.items[name]).codes
         looks, ads = np.bincount(codes, week), np.bincount(codes, dataset.lifetimes.available(at))
         columns.append((looks / np.maximum(ads, 1))[codes])
     return np.stack(columns, axis=1).astype(np.float32)

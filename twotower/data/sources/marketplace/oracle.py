@@ -24,8 +24,9 @@ class MarketOracle:
 
     Each wish counts by its weight in that week. Its session opens one page of the wish's cell, on which an ad stands
     with probability 1 - (1 - q)^M for its share q of the cell's exposure and pages of M ads; the ad is then clicked
-    with probability e^v / (e^v + (M - 1) m), v its utility and m the cell's mean of e^v by exposure. Unknown to it are
-    the true exposure, whims, the wish of each session and the noise of each choice: a strong yardstick, no bound.
+    with probability e^v / (e^v + (M - 1) m), v its utility and m the cell's mean of e^v by exposure (the page's appeal
+    is put at its mean). Unknown to it are the true exposure, whims, the wish of each session and the noise of each
+    choice: a strong yardstick, no bound.
 
     Args:
         market: with its hidden state.
@@ -40,7 +41,7 @@ class MarketOracle:
         if np.shape(exposure) != (len(market.ads),) or not (np.asarray(exposure) >= 0).all():
             raise BadInput(f"oracle: exposure must be {len(market.ads)} numbers of at least 0, one for each ad")
         self.market, self.at = market, at
-        self.for_sale = market.dataset.lifetimes.available(at) if market.dataset.lifetimes else None
+        self.for_sale = market.ads.lifetimes.available(at)
         self.exposure = np.where(self.for_sale, exposure, 0.0).astype(np.float64)
         self.shelves = Shelves.of(market.rules, market.ads)
         self.log_price = _present_prices(market, at)
@@ -71,13 +72,15 @@ class MarketOracle:
         days = (self.at - START) / DAY + np.arange(7) + 0.5
         weights = [people.wish_weights(users, np.full(len(users), day)) for day in days]
         for row, (user, weight) in enumerate(zip(users, np.mean(weights, axis=0), strict=True)):
+            if user < 0:  # unknown: nothing is known of tastes either
+                continue
             for wish, way, share in zip(people.wish[user], people.search[user], weight, strict=True):
                 cell = self.shelves.order[way][self.shelves.start[way, wish] : self.shelves.stop[way, wish]]
                 cell = cell[self.exposure[cell] > 0]
                 scores[row, cell] += share * self._clicks(user, wish, cell)
         return scores
 
-    def _clicks(self, user: int, wish: int, cell: Ids) -> Array:
+    def _clicks(self, user: int, wish: int, cell: Array) -> Array:
         """Chance that a session of a user that follows a wish ends at each ad of the wish's cell. Shape [C]."""
         market, page = self.market, self.market.rules.page
         one, sought = np.array([user]), np.array([wish])
