@@ -54,7 +54,8 @@ class RecommendUsers:
         def recommend(rows: pa.Table, first: int) -> pa.Table:
             users, known = looked_up(rows[self.column], served.files.user_ids, UNKNOWN_USER, first)
             queries = served.files.queries(known, exclude_seen=served.options.exclude_seen)
-            return _as_rows(served, users, queries, served.recommender.recommend(queries, self.k))
+            k = min(self.k, len(served.files.item_ids))
+            return _as_rows(served, users, queries, served.recommender.recommend(queries, k))
 
         return recommend
 
