@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twotower import text
-from twotower.text import aligned, gib_text, near, one_line, table
+from twotower.text import aligned, gib_text, near, one_line, printable, table
 
 ROWS = [["model", "map", "note"], ["als", ".0546", "ours"], ["popular", ".1", ""]]
 CELLS = st.integers(1, 4).flatmap(
@@ -61,5 +61,22 @@ def test_where_nothing_is_near_the_first_names_are_told():
 
 @given(st.text())
 def test_a_message_in_one_line_has_the_same_words(message):
-    assert one_line(message).split() == message.split()
+    assert one_line(message).split() == [printable(word) for word in message.split()]
     assert len(one_line(message).splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
+        ("\x9b2J\x7f", r"\x9b2J\x7f"),
+        ("\ud800", r"\ud800"),
+        ("Чайник, théière\u00a0rouge 👩\u200d🍳 茶", "Чайник, théière\u00a0rouge 👩\u200d🍳 茶"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_written_out(text, shown):
+    assert printable(text) == shown
+    assert aligned([["title"], [text]]).splitlines()[1] == shown
+    assert f"| {shown} |" in table([["title"], [text]])

@@ -1,9 +1,11 @@
 """Text for people: aligned columns, Markdown tables, hints at near names, messages in one line."""
 
 import difflib
+import re
 from collections.abc import Container, Iterable, Sequence
 
 Cells = Sequence[Sequence[str]]
+_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _MOST_NAMES = 12
 """Names that a hint lists before it breaks off."""
 
@@ -11,6 +13,15 @@ _MOST_NAMES = 12
 def gib_text(n_bytes: int) -> str:
     """Bytes as GiB."""
     return f"{n_bytes / 2**30:.2f} GiB"
+
+
+def printable(text: str) -> str:
+    r"""A text without what a terminal would obey: control characters and marks of direction are written out.
+
+    >>> printable("red \x1b[31m")
+    'red \\x1b[31m'
+    """
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def aligned(rows: Cells, *, left: Container[int] = (0,), ruled: bool = False) -> str:
@@ -26,6 +37,7 @@ def aligned(rows: Cells, *, left: Container[int] = (0,), ruled: bool = False) ->
     -----  ---
     als    .05
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -39,7 +51,7 @@ def aligned(rows: Cells, *, left: Container[int] = (0,), ruled: bool = False) ->
 
 def table(rows: Cells) -> str:
     """A Markdown table; the first row is its head."""
-    header, *body = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    header, *body = ("| " + " | ".join(printable(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
     return "\n".join([header, "|---|" + "---:|" * (len(rows[0]) - 1), *body])
 
 
@@ -60,9 +72,9 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def one_line(message: object) -> str:
-    r"""A message, or that of an error, without line breaks.
+    r"""A message, or that of an error, without line breaks and control characters.
 
     >>> one_line(ValueError("two\n  lines"))
     'two lines'
     """
-    return " ".join(str(message).split())
+    return printable(" ".join(str(message).split()))

@@ -50,6 +50,7 @@ CALLS = {
 }  # fmt: skip
 """Calls that a configuration could ask of Hydra."""
 SHELL = "{_target_: os.system, command: 'touch pwned'}"
+SHELL_IN = SHELL.replace("'", "''")
 SHAPES = {
     "alone": lambda call: call,
     "as an option": lambda call: {"_target_": EXACT, "metric": call},
@@ -191,7 +192,9 @@ def test_words_of_the_command_line_run_nothing(words, tmp_path, monkeypatch, cap
 
 
 def test_what_an_override_makes_is_data(tmp_path):
-    settings = plain(compose([f"+payload={SHELL}", "index.metric='${oc.create:${payload}}'"], "build_index"))
+    (tmp_path / "conf" / "index").mkdir(parents=True)
+    (tmp_path / "conf" / "index" / "made.yaml").write_text(f"_target_: {EXACT}\nmetric: '${{oc.create:{SHELL_IN}}}'\n")
+    settings = plain(compose(["hydra.searchpath=[file://conf]", "index=made"], "build_index"))
     with pytest.raises(TwoTowerError, match=r"os\.system"):
         instantiate(settings["index"])
 

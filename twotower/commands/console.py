@@ -1,9 +1,13 @@
 """The console script `twotower`: a thin dispatcher to the commands, which are imported only when they are called."""
 
+import errno
 import importlib
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from twotower.errors import TwoTowerError
 from twotower.text import near, one_line
@@ -28,24 +32,73 @@ COMMANDS = {
 """Sub-command to the module whose `main(arguments) -> int` it calls, and what it does."""
 
 
+TRACEBACK = "TWOTOWER_TRACEBACK"
+"""Environment variable that shows where an error was raised."""
+
+
 def run_command(command: Callable[[], None]) -> int:
     """Runs a command; an error that was raised on purpose becomes one line on stderr.
 
     Returns:
         0, or 1 after such an error, or 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if not shows_everything(stream) and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         command()
         sys.stdout.flush()
-    except TwoTowerError as error:
-        print(f"{type(error).__name__}: {one_line(error)}", file=sys.stderr)
-        return 1
     except BrokenPipeError:  # e.g. `twotower recommend … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(in_words(error), file=sys.stderr)
+        return 1
     return 0
+
+
+def shows_everything(stream: TextIO) -> bool:
+    """Whether a stream can show every character."""
+    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
+
+
+def in_words(error: Exception) -> str:
+    """One line for an error: what happened, to what, and what may be done about it."""
+    if isinstance(error, TwoTowerError):
+        return f"{type(error).__name__}: {one_line(error)}"
+    said = one_line(error)
+    if isinstance(error, OSError):
+        places = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        reason = error.strerror or said or type(error).__name__
+        remedy = _REMEDIES.get(error.errno or 0, "check the place and try again")
+        return one_line(f"OSError: {f'{places}: ' if places else ''}{reason}; {remedy}")
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(f"{type(error).__name__} {said}"):
+        return f"MemoryError: {said[:200] or 'not enough memory'}; ask for less at once, or give it more memory"
+    if isinstance(error, UnicodeError):
+        return f"UnicodeError: {said[:200]}; give the encoding of the file, e.g. utf-8 or cp1252"
+    return (
+        f"{type(error).__name__}: {said[:300]}; this was not foreseen: please report it with what {TRACEBACK}=1 shows"
+    )
+
+
+_OUT_OF_MEMORY = re.compile(r"OutOfMemory|out of memory|can't allocate memory|malloc of size|std::bad_alloc")
+_REMEDIES = {
+    errno.EACCES: "ask for permission, or give another place",
+    errno.EPERM: "ask for permission, or give another place",
+    errno.EROFS: "give a place that can be written",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a file lies where a folder should be; give another place",
+    errno.EEXIST: "a file lies where a folder should be; give another place",
+    errno.EISDIR: "a folder lies where a file should be; give another place",
+    errno.ENOSPC: "free some room, or give another place",
+    errno.EDQUOT: "free some room, or give another place",
+    errno.EFBIG: "raise the limit of file sizes, or give another place",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

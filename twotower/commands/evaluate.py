@@ -13,6 +13,7 @@ from twotower.config.models import baseline_names, counterparts, model_names, pe
 from twotower.errors import BadConfig, BundleError
 from twotower.runs.bundle import Bundle
 from twotower.runs.tuned_contenders import listed_contenders
+from twotower.storage.writable import refuse_unwritable
 
 if TYPE_CHECKING:
     from twotower.data.split import Split
@@ -63,6 +64,7 @@ def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None"
 
     names = list(settings["runs"] or [settings["run"]])
     bundles = [Bundle.open(name, settings["runs_dir"]) for name in names]
+    refuse_unwritable(bundles[0].directory)
     split = _common_split(bundles)
     groups = grouped(bundles, pool_seeds=settings["eval"]["pool_seeds"])
     ours = [contenders_of(group, settings, prefix=f"{group[0].name}: " if len(groups) > 1 else "") for group in groups]

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import perf_counter
 
 from twotower.commands.words import names_in, run_words, settings_of
+from twotower.storage.writable import refuse_unwritable
 
 USAGE = """usage: python pipelines/prepare.py data=NAME [out=FOLDER] [KEY=VALUE ...]
 
@@ -45,6 +46,7 @@ def prepare(words: Sequence[str]) -> None:
     settings = settings_of(training, "train", example="data=ml-1m")
     folder = Path(settings["prepared"])
     refuse_foreign_folder(folder)
+    refuse_unwritable(folder.absolute().parent)
     started = perf_counter()
     dataset = read_source(settings["data"])
     seconds = perf_counter() - started

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from twotower.commands.console import run_command
-from twotower.text import aligned
+from twotower.commands.console import run_command, shows_everything
+from twotower.text import aligned, printable
 
 if TYPE_CHECKING:
     from twotower.runs.answer import Answer, Explanation, Recommended
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def as_json(answer: "Answer") -> str:
     """The whole answer as one JSON object."""
-    return json.dumps(dataclasses.asdict(answer), indent=2, ensure_ascii=False)
+    return json.dumps(dataclasses.asdict(answer), indent=2, ensure_ascii=not shows_everything(sys.stdout))
 
 
 def as_text(answer: "Answer", served: "ServedRun") -> str:
@@ -86,7 +86,7 @@ def as_text(answer: "Answer", served: "ServedRun") -> str:
         parts.append(_gold(answer.items, answer.gold))
     if not served.has_index and served.likeness is not None:
         parts.append("no index in this run: all items were compared one by one; `make build-index` would build one")
-    return "\n".join(parts)
+    return "\n".join(printable(line) for part in parts for line in part.split("\n"))
 
 
 def _headline(answer: "Answer") -> str:

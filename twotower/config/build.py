@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twotower.allowed import SOURCE, SPLITTER
+from twotower.config.checked import fitting
 from twotower.config.compose import instantiate
 from twotower.data.dataset import Dataset
 from twotower.data.positives import select_positives
@@ -13,8 +14,9 @@ from twotower.data.splitters import Splitter
 
 def read_source(data: Mapping[str, Any]) -> Dataset:
     """Reads the source of a `data` configuration and keeps its positives."""
+    positives = fitting(select_positives, data["positives"])
     dataset: Dataset = instantiate(data["source"], SOURCE).load()
-    return select_positives(dataset, **data["positives"])
+    return select_positives(dataset, **positives)
 
 
 def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:

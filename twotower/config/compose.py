@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twotower.allowed import named_class
+from twotower.config.checked import fitting
+from twotower.config.overrides import group_choices, readable, value_word
 from twotower.errors import BadConfig, TwoTowerError
 from twotower.text import one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-OPEN_GROUPS = ("model", "towers", "features", "objective", "train", "serve", "index", "protocol")
-"""Groups whose files hold what differs from the constructors' defaults; every other option can be typed as well."""
-
 
 SEARCH_PATH = "hydra.searchpath"
 _SCHEME = re.compile(r"\w+://|\$\{")
@@ -46,16 +44,24 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
     refuse_hydra_words(overrides)
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.errors import HydraException, OverrideParseException
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    is_choice = group_choices(overrides, conf_dir())
+    choices = [word for word, chooses in zip(overrides, is_choice, strict=True) if chooses]
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            return hydra_compose(config_name, overrides=opened(overrides))
-    except OverrideParseException as error:
-        raise BadConfig(f"override {error.override!r} does not parse: {one_line(error)}") from error
+            config = hydra_compose(config_name, overrides=choices)
+            if all(is_choice):
+                return config
+            base: Any = OmegaConf.to_container(config, resolve=False)
+            words = [
+                word if chooses else value_word(word, base) for word, chooses in zip(overrides, is_choice, strict=True)
+            ]
+            return hydra_compose(config_name, overrides=words)
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadConfig(one_line(error)) from error
+        raise BadConfig(readable(error)) from error
 
 
 def refuse_hydra_words(overrides: Sequence[str]) -> None:
@@ -69,16 +75,6 @@ def refuse_hydra_words(overrides: Sequence[str]) -> None:
         if not re.match(r"hydra\b", key) or (key == SEARCH_PATH and not _SCHEME.search(value.replace("file://", ""))):
             continue
         raise BadConfig(f"{word!r} is refused: of hydra only {SEARCH_PATH}=[file:///folder/of/groups] may be given")
-
-
-def opened(overrides: Sequence[str]) -> list[str]:
-    """Words such as `train.lr=0.01` as Hydra takes them where the file of the group does not name the option.
-
-    >>> opened(["train.lr=0.01", "data=ml-1m", "+train.lr=1"])
-    ['++train.lr=0.01', 'data=ml-1m', '+train.lr=1']
-    """
-    dotted = tuple(f"{group}." for group in OPEN_GROUPS)
-    return [f"++{word}" if word.startswith(dotted) and "=" in word else word for word in overrides]
 
 
 def plain(config: Any) -> Any:
@@ -136,7 +132,7 @@ def called(kind: Callable[..., Any], options: Mapping[str, Any]) -> Any:
         if not isinstance(name, str) or name.startswith("_"):
             raise BadConfig(f"{kind.__name__}: {name!r} is refused: write the options of {kind.__name__} only")
     try:
-        return kind(**options)
+        return kind(**fitting(kind, options))
     except TwoTowerError:
         raise
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:

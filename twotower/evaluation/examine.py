@@ -22,6 +22,9 @@ BLOCK = 1024
 Examined = Recommender | PairPredictor
 """What can be examined; who does both is examined in both."""
 
+_LONGEST = 10_000
+"""Cut-offs up to here are taken whatever the size of the catalogue: lists are padded."""
+
 
 def examine(
     model: Examined,
@@ -55,7 +58,7 @@ def examine(
     started, users, detail = time.perf_counter(), holdout.users(), detail or Detail()
     if not len(users):
         raise BadInput("evaluate: no user has a target; choose another split")
-    wanted = wanted_metrics(model, holdout, _checked(ks, block), metrics)
+    wanted = wanted_metrics(model, holdout, _checked(ks, block, holdout.target.n_items), metrics)
     lists = [metric for metric in wanted if metric.of_lists]
     accumulator = Accumulator(holdout, lists, detail)
     if lists:
@@ -83,7 +86,9 @@ def _of_values(
     return predictions.per_user(names), by_items
 
 
-def _checked(ks: Sequence[int], block: int) -> tuple[int, ...]:
+def _checked(ks: Sequence[int], block: int, n_items: int) -> tuple[int, ...]:
     if not len(ks) or min(ks) < 1 or block < 1:
         raise BadConfig(f"evaluate: cut-offs {list(ks)} and block {block} must all be at least 1")
+    if max(ks) > max(n_items, _LONGEST):
+        raise BadConfig(f"evaluate: cut-off {max(ks):,} is far beyond the catalogue of {n_items:,} items; give less")
     return tuple(sorted({int(k) for k in ks}))

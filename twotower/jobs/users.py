@@ -55,7 +55,8 @@ class RecommendUsers:
             users, known = looked_up(rows[self.column], served.files.user_ids, UNKNOWN_USER, first)
             queries = served.files.queries(known, exclude_seen=served.options.exclude_seen)
             how = headings(ways(queries), known != UNKNOWN_USER)
-            return _as_rows(served, users, how, served.recommender.recommend(queries, self.k))
+            k = min(self.k, len(served.files.item_ids))
+            return _as_rows(served, users, how, served.recommender.recommend(queries, k))
 
         return recommend
 

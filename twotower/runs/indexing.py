@@ -15,6 +15,7 @@ from twotower.config.compose import instantiate, read_plain
 from twotower.errors import BadConfig, BundleError
 from twotower.runs.bundle import LATEST, Bundle, HasVectors
 from twotower.runs.publishing import publish_index
+from twotower.storage.writable import refuse_unwritable
 from twotower.types import Floats
 
 
@@ -72,6 +73,7 @@ def build_index(
         BundleError: no such run, or the index finds too little.
     """
     bundle = Bundle.open(run, runs_dir)
+    refuse_unwritable(bundle.directory)
     vectors = bundle.item_vectors()
     started = perf_counter()
     index = _built(options, vectors)

@@ -18,6 +18,7 @@ from twotower.runs.bundle import LATEST, VECTORS, Bundle, HasVectors, training_f
 from twotower.storage import atomic, known
 from twotower.storage.manifest import MANIFEST, UNCOVERED, read_manifest, write_manifest
 from twotower.storage.ours import MARK, refuse_foreign, remove, strangers
+from twotower.storage.writable import refuse_unwritable
 
 if TYPE_CHECKING:
     from twotower.models.base import Model
@@ -125,6 +126,7 @@ def training(runs_dir: str | Path, name: str) -> Iterator[None]:
     """
     check_place(runs_dir, name)
     runs_dir = Path(runs_dir)
+    refuse_unwritable(runs_dir)
     runs_dir.mkdir(parents=True, exist_ok=True)
     with atomic.only_one(runs_dir / f".{name}.training.lock", f"training run {name!r}"):
         yield

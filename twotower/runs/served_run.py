@@ -166,7 +166,7 @@ class ServedRun:
             UnknownId: an item of the history is not in the catalogue.
             BadInput: k < 1.
         """
-        query = self.query(user, history)
+        query, k = self.query(user, history), min(k, len(self.files.item_ids))
         known = user is not None and user in self.files.user_ids
         trace = self.recommender.trace(query, k, unfiltered=explain)
         past = query.histories[0] if explain else np.empty(0, np.int64)
@@ -198,7 +198,7 @@ class ServedRun:
                 f"run {self.name!r}: its model has no item vectors that could be compared; "
                 "similar is for models with vectors, such as two_tower, als or mf_warp"
             )
-        row = self.files.item_ids.to_internal([item])
+        row, k = self.files.item_ids.to_internal([item]), min(k, len(self.files.item_ids))
         top = similar_items(self.likeness, row, k, self.recommender.allowed)
         pairs = zip(top.items[0].tolist(), top.scores[0].tolist(), strict=True)
         return tuple(Reason(self._id(i), self.title_of(i), cosine) for i, cosine in pairs if i != NO_ITEM)

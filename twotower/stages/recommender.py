@@ -109,7 +109,7 @@ class TwoStageRecommender:
             raise BadConfig(f"n_candidates must be at least 1, got {n_candidates}")
         self.retriever = retriever
         self.ranker = ranker
-        self.n_candidates = n_candidates
+        self.n_candidates = min(n_candidates, retriever.n_items)
         self.rules = dict(rules or {})
         self.allowed = all_of(self.rules.values())
         self._last_allowed: tuple[Bools, Bools] | None = None

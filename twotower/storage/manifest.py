@@ -10,7 +10,7 @@ from typing import Any
 from twotower.errors import BundleError, TwoTowerError
 from twotower.storage import atomic
 from twotower.storage.ours import MANIFEST as MANIFEST
-from twotower.storage.ours import MARK, strangers
+from twotower.storage.ours import MARK, files_in, strangers
 from twotower.text import one_line
 
 FORMAT = 3
@@ -113,8 +113,8 @@ def refuse_more(directory: Path, uncovered: Collection[str] = UNCOVERED) -> None
     Raises:
         BundleError: it names the first.
     """
-    for path in directory.rglob("*"):
-        if path.is_symlink():
+    for path in files_in(directory):
+        if path.is_symlink() and not path.relative_to(directory).parts[0].startswith("."):
             raise BundleError(f"{path} is a link, and what twotower publishes holds none; move it away")
     hidden = {path.name for path in directory.iterdir() if path.name.startswith(".")}
     if others := strangers(directory, {*uncovered, *hidden}):

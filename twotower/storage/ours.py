@@ -64,8 +64,17 @@ def strangers(folder: Path, also: Collection[str] = ()) -> list[str]:
     for name in (MANIFEST, SUCCESS):
         if proves(folder / name):
             known |= set(json.loads((folder / name).read_text(encoding="utf-8"))["files"])
-    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    found = [path.relative_to(folder) for path in files_in(folder)]
     return sorted(p.as_posix() for p in found if p.as_posix() not in known and p.parts[0] not in also)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Files and links below a folder; links are not followed, and what vanishes meanwhile is left out."""
+    found = []
+    for above, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(above) / name).is_symlink()]
+        found += [Path(above) / name for name in (*files, *links)]
+    return found
 
 
 def begin(folder: Path) -> None:

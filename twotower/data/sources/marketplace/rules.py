@@ -84,7 +84,8 @@ class Rules:
 
     def bands(self, n_items: int) -> int:
         """Price bands of a market with so many ads: people narrow a search where there is more to choose from."""
-        return round(self.price_bands * (n_items / DEMO_ITEMS) ** self.band_growth)
+        bands: int = round(self.price_bands * (n_items / DEMO_ITEMS) ** self.band_growth)
+        return bands
 
 
 VERSIONS: Mapping[int, Rules] = {
