@@ -8,6 +8,7 @@ from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
 from twotower.data.tables import Categories, Column, FeatureSchema, FeatureTable, Kind, MultiCategories
 from twotower.features.windows import DAY
+from twotower.models.second_stage import tastes
 from twotower.models.second_stage.activity import Activity
 from twotower.models.second_stage.columns import ItemColumns, scaled
 from twotower.models.second_stage.covisitation import Covisitation
@@ -119,6 +120,17 @@ def test_shares_of_the_candidates_values():
     assert found["make: share of recent"] == pytest.approx([1 / 3, 2 / 3, 0])
     assert found["make: share of all"] == pytest.approx([0.5, 0.5, 0])
     assert found["tags: share of all"] == pytest.approx([0.5, 0, 0.5])
+
+
+def test_shares_of_many_values_are_those_of_few(monkeypatch):
+    rng = np.random.default_rng(0)
+    codes, seen, items = rng.integers(-1, 50, 200), rng.integers(-1, 200, (6, 9)), rng.integers(0, 200, (6, 30))
+    worth = rng.random((6, 9)).astype(np.float32) * (seen >= 0)
+    few = tastes.share_of_code(codes, seen, worth, items)
+    monkeypatch.setattr(tastes, "LARGEST_TABLE", 0)
+    np.testing.assert_allclose(few, tastes.share_of_code(codes, seen, worth, items), rtol=1e-6)
+    same = (codes[seen][:, None] == codes[items][:, :, None]) & (codes[items] >= 0)[:, :, None] & (seen >= 0)[:, None]
+    np.testing.assert_allclose(few, (same * worth[:, None]).sum(-1), rtol=1e-5, atol=1e-6)
 
 
 def test_distances_of_numbers():

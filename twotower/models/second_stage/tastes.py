@@ -11,6 +11,9 @@ from twotower.models.second_stage.moment import Asked
 from twotower.models.second_stage.pair_feature import PairFeature
 from twotower.types import Floats, Ids, Ragged
 
+LARGEST_TABLE = 1 << 20
+"""Queries times values of a column up to which each value has a place of its own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares(PairFeature):
@@ -54,19 +57,19 @@ def share_of_code(codes: Ids, seen: Ids, worth: Floats, items: Ids) -> Floats:
         worth: of the events. Shape [B, L].
         items: candidates. Shape [B, C].
     """
-    known, place = np.unique(np.where(seen >= 0, codes[seen], -1), return_inverse=True)
-    if not len(known):
-        return np.zeros(items.shape, np.float32)
-    table = _table(place.reshape(seen.shape), worth, len(known))
-    wanted = codes[np.maximum(items, 0)]
-    column = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    hit = (known[column] == wanted) & (wanted >= 0)
-    return np.where(hit, np.take_along_axis(table, column, axis=1), 0).astype(np.float32)
+    touched, wanted = np.where(seen >= 0, codes[seen], -1), codes[np.maximum(items, 0)]
+    width = int(max(touched.max(initial=-1), wanted.max(initial=-1))) + 2  # the first column stands for a missing value
+    if len(seen) * width > LARGEST_TABLE:  # only values that were touched need a column
+        known, touched = np.unique(touched, return_inverse=True)
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        wanted = np.where((known[place] == wanted) & (wanted >= 0), place, -1)
+        touched, width = touched.reshape(seen.shape), len(known) + 1
+    table = _table(touched + 1, worth, width)
+    return np.where(wanted >= 0, np.take_along_axis(table, wanted + 1, axis=1), 0).astype(np.float32)
 
 
 def share_of_set(rows: Ragged, seen: Ids, worth: Floats, items: Ids) -> Floats:
     """The same for items of several values: the mean over the candidate's values. Shape [B, C]."""
-    n_values = int(rows.values.max(initial=0)) + 1
     flat = np.maximum(seen, 0).ravel()
     of_events = rows.take(flat)
     event = of_events.row_ids()
@@ -81,7 +84,6 @@ def share_of_set(rows: Ragged, seen: Ids, worth: Floats, items: Ids) -> Floats:
     column = np.minimum(np.searchsorted(known, wanted.values), len(known) - 1)
     hit = np.where(known[column] == wanted.values, table[pair // items.shape[1], column], 0)
     total = np.bincount(pair, hit, len(wanted))
-    del n_values
     return (total / np.maximum(wanted.lengths, 1)).reshape(items.shape).astype(np.float32)
 
 
