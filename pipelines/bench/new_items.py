@@ -6,7 +6,7 @@
 Items are held out as by `protocol=cold_items`; only the held-out items of a part compete. Content models are tuned on
 validation (Recall@20, as many trials each, on 1,000 users), other members of the blend take their usual options and the
 words given, the blend chooses its weights on validation. All are fitted once more on train and validation where they
-can, and the test is asked once. Without `--test` it stays closed and the figures are those of validation.
+can, and with `--test` the test is asked once. Without it the test stays closed and the figures are those of validation.
 """
 
 import argparse
