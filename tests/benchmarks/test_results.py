@@ -74,5 +74,5 @@ def test_a_directory_that_is_not_there_has_no_facts(tmp_path):
 def test_a_damaged_cell_is_named_with_the_remedy(cell, tmp_path):
     cell.save(tmp_path / "cell")
     (tmp_path / "cell" / "per_user.npz").write_bytes(b"not an archive")
-    with pytest.raises(BadInput, match=r"cannot be read .* remove it, and the run is done again"):
+    with pytest.raises(BadInput, match=r"cannot be read .* move it away, and the run is done again"):
         BenchmarkRun.load(tmp_path / "cell")

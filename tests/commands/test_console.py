@@ -64,7 +64,10 @@ def test_error_raised_on_purpose_is_one_line_without_traceback(capsys):
     assert printed.out == ""
 
 
-def test_any_other_error_keeps_its_traceback():
+def test_any_other_error_says_that_it_was_not_foreseen(capsys, monkeypatch):
+    assert run_command(lambda: 1 / 0) == 1
+    assert "ZeroDivisionError: division by zero; this was not foreseen" in capsys.readouterr().err
+    monkeypatch.setenv("TWOTOWER_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 / 0)
 

@@ -88,7 +88,7 @@ def test_an_index_that_finds_less_than_before_is_reported(here, monkeypatch):
         return TopK(np.where(hidden, NO_ITEM, found.items), np.where(hidden, -np.inf, found.scores).astype(np.float32))
 
     half = type("Half", (ExactIndex,), {"search": search_half})
-    monkeypatch.setattr("twotower.runs.bundle.locate", lambda _: half)
+    monkeypatch.setattr("twotower.runs.bundle.locate", lambda *_: half)
     monkeypatch.setattr("twotower.ann.files.backend_of", lambda _: "twotower.ann.exact.ExactIndex")
     verified = verify_index(**QUICK)
     assert verified.recall[10] < 0.9

@@ -124,7 +124,7 @@ def test_killed_and_fitted_again_it_ends_as_if_it_had_not_been(rated, tmp_path, 
 
 def test_the_checkpoint_of_other_data_is_refused(rated, two_tastes, tmp_path):
     Tiny(epochs=1).fit(rated, FitContext(workspace=tmp_path))
-    with pytest.raises(BundleError, match="with other options; delete it"):
+    with pytest.raises(BundleError, match="with other options; discard it with resume=false"):
         Tiny(epochs=1).fit(two_tastes, FitContext(workspace=tmp_path))
 
 

@@ -9,7 +9,16 @@ from safetensors.torch import save_file
 from twotower.nn.distributed import ALONE, Workers
 from twotower.nn.sharded_tables import RowShard
 from twotower.storage.atomic import sha256_of
-from twotower.training.checkpoints import MAIN, flat_states, load_flat_states, open_checkpoint, owners, save_checkpoint
+from twotower.training.checkpoints import (
+    _OWN,
+    MAIN,
+    _digest,
+    flat_states,
+    load_flat_states,
+    open_checkpoint,
+    owners,
+    save_checkpoint,
+)
 
 TABLE = torch.arange(21.0).view(7, 3)
 NAMES = ("module/table", "best/table", "optimizer/0/0/exp_avg")
@@ -27,6 +36,7 @@ def written(folder, size: int) -> None:
         facts["tables"] = json.dumps(
             {f"tables-0-{rank}": sha256_of(folder / f"tables-0-{rank}") for rank in range(size)}
         )
+    facts[_OWN] = _digest(whole, facts)
     save_file({n: t.clone() for n, t in whole.items()}, folder / MAIN, metadata=facts)
 
 

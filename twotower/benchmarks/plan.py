@@ -42,6 +42,8 @@ def tasks_of(settings: Mapping[str, Any], data: str, words: Sequence[str]) -> It
     k = Metric.parse(settings["metric"]).k
     common["ks"] = sorted({*settings["ks"], *([] if k is None else [k])})
     common |= {"data": data, "search_seed": settings["seed"], "folder": str(Path(settings["out"]) / data)}
+    if not settings["models"]:
+        raise BadConfig(f"models={settings['models']}: name models of conf/model, or all, baselines, peers, towers")
     for model in _chosen(settings["models"]):
         first = _task(model, [f"data={data}", *words], settings, common)
         seeds = settings["seeds"] if first.what().is_random else settings["seeds"][:1]

@@ -86,7 +86,7 @@ class BenchmarkRun:
             if self.stages:
                 np.savez_compressed(beside / PER_USER, **_arrays(self.stages))
             sync_tree(beside)
-            former = put_in_place(beside, directory)
+        former = put_in_place(beside, directory)
         if former is not None:
             remove(former)
 

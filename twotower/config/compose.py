@@ -60,7 +60,7 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
                 word if chooses else value_word(word, base) for word, chooses in zip(overrides, is_choice, strict=True)
             ]
             return hydra_compose(config_name, overrides=words)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise BadConfig(readable(error)) from error
 
 

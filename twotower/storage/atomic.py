@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -172,8 +172,9 @@ def _sign(file: TextIO) -> None:
     if not _holder(file) and file.tell():
         return
     file.truncate(0)
-    file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
-    file.flush()
+    signature = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n"
+    with suppress(OSError):  # on a full disk the lock holds without a name, and what follows says what is wrong
+        os.write(file.fileno(), signature.encode())
 
 
 def _holder(file: TextIO) -> str:

@@ -116,8 +116,8 @@ def refuse_more(directory: Path, uncovered: Collection[str] = UNCOVERED) -> None
     for path in files_in(directory):
         if path.is_symlink() and not path.relative_to(directory).parts[0].startswith("."):
             raise BundleError(f"{path} is a link, and what twotower publishes holds none; move it away")
-    hidden = {path.name for path in directory.iterdir() if path.name.startswith(".")}
-    if others := strangers(directory, {*uncovered, *hidden}):
+    others = [name for name in strangers(directory, uncovered) if not name.startswith(".")]
+    if others:
         raise BundleError(f"{directory / others[0]} is no file that twotower published; move it away")
 
 

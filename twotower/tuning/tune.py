@@ -90,7 +90,7 @@ def tune(
     better = Metric.parse(metric).better
     refuse_unmeasurable(Metric.parse(metric), split.validation)
     parse(search)
-    if max_trials < 1 or (minutes is not None and minutes <= 0):
+    if not isinstance(max_trials, int) or max_trials < 1 or (minutes is not None and minutes <= 0):
         raise BadConfig(f"tune: max_trials={max_trials} must be at least 1, minutes={minutes} above 0")
     blind = BlindSplit.of(split)
     known = {"metric": metric, "split": split.name, **(identity or {})}

@@ -22,5 +22,6 @@ def test_defaults_need_no_override():
     assert evaluate_command(composed()) == ("python -m twotower.evaluate",)
 
 
-def test_settings_to_which_no_command_leads_are_not_shown():
-    assert evaluate_command({**composed(), "run": "two words, = signs"}) == ()
+def test_settings_of_any_characters_are_shown_as_they_are_typed():
+    (command,) = evaluate_command({**composed(), "run": "two words, = signs"})
+    assert composed(*shlex.split(command)[3:])["run"] == "two words, = signs"

@@ -47,6 +47,11 @@ class TowerOptions:
     rank_interactions: bool = True
 
     def __post_init__(self) -> None:
+        sizes = {"dim": self.dim, "history_length": self.history_length, "history_layers": self.history_layers,
+                 "history_heads": self.history_heads}  # fmt: skip
+        small = [f"towers.{name}={value}" for name, value in sizes.items() if value < 1]
+        if small or min(self.hidden, default=1) < 1:
+            raise BadConfig(f"{', '.join(small) or f'towers.hidden={list(self.hidden)}'}: widths must be at least 1")
         if self.history_items not in ("shared", "content"):
             raise BadConfig(f"towers.history_items={self.history_items!r} must be shared or content")
 
