@@ -121,7 +121,9 @@ def test_a_damaged_or_missing_part_of_a_checkpoint_is_refused(together, worker, 
     shutil.copytree(together.folder / "by two" / "sharded", tmp_path / "work")
     part = next((tmp_path / "work" / "checkpoints").glob("tables-*-1of2.safetensors"))
     part.write_bytes(part.read_bytes()[:-1] + b"!")
-    with pytest.raises(BundleError, match=r"1of2\.safetensors is missing or not what was written; discard the checkpoint"):
+    with pytest.raises(
+        BundleError, match=r"1of2\.safetensors is missing or not what was written; discard the checkpoint"
+    ):
         worker.estimator("sharded").fit(two_tastes, FitContext(tmp_path / "work"))
     part.unlink()
     with pytest.raises(BundleError, match="is missing or not what was written"):
