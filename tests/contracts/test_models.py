@@ -26,7 +26,7 @@ OWN: dict[str, dict[str, Any]] = {
     "implicit_als": {"l2": 1.0},
     "rating_mf": {"epochs": 100, "lr": 0.1, "batch_size": 64},
     "implicit_bpr": {"epochs": 300, "lr": 0.2, "patience": 300},
-    "content_kernel": {"moments": 2, "epochs": 4},
+    "content_kernel": {"moments": 2, "users": 200},
     "two_stage": {"n_each": 30, "n_trees": 30, "n_leaves": 7, "moments": 2},
     "two_stage_network": {"n_each": 30, "hidden": (16,), "epochs": 5, "moments": 2},
     "two_tower": {

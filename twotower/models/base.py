@@ -3,7 +3,6 @@
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,6 +14,7 @@ from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
 from twotower.errors import BadConfig, BadInput, BundleError, NotFitted
+from twotower.models.options import changed
 from twotower.protocols import Ranker
 from twotower.topk import top_k
 from twotower.training.context import QUIET, FitContext
@@ -88,6 +88,15 @@ class Model(ABC):
     def serves_other_moments(self) -> bool:
         """Whether `serve` brings it up to date, so that it need not be fitted again for a later moment."""
         return type(self).serve is not Model.serve
+
+    def follow(self, split: Split, context: FitContext = QUIET) -> "Model":
+        """A model for later events, with what this one learnt where that helps: one that `serve` brings up to date.
+
+        Others learn anew. This model may be spent.
+        """
+        if self.serves_other_moments:
+            return self.serve(split.dataset, split.ready_for.history, split.ready_for.at)
+        return self.unfitted().fit(split, context)
 
     def unfitted(self) -> Self:
         """A model of the same options that has learnt nothing."""
@@ -172,10 +181,10 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         """Class, the options that are not the defaults, and what was learnt: a line of a notebook."""
-        changed = ", ".join(f"{name}={value!r}" for name, value in _changed(self.options(), type(self)().options()))
-        if len(changed) > LONGEST_REPR:
-            changed = changed[:LONGEST_REPR].rpartition(", ")[0] + ", …"
-        return f"<{type(self).__name__}({changed}), {self._learnt()}>"
+        given = ", ".join(f"{name}={value!r}" for name, value in changed(self.options(), type(self)().options()))
+        if len(given) > LONGEST_REPR:
+            given = given[:LONGEST_REPR].rpartition(", ")[0] + ", …"
+        return f"<{type(self).__name__}({given}), {self._learnt()}>"
 
     def _learnt(self) -> str:
         return f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
@@ -232,16 +241,6 @@ class ScoringModel(Model):
     def _best(self, queries: Queries, k: int) -> TopK:
         """What `score` and `top_k` say of a block of queries; a model that knows a shorter way to it takes that."""
         return top_k(self.score(queries), k, queries.exclusions, queries.allowed)
-
-
-def _changed(options: Mapping[str, Any], defaults: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, Any]]:
-    """Options that differ from the defaults, those of groups under the group's name."""
-    for name, value in options.items():
-        default = defaults[name]
-        if isinstance(value, Mapping) and isinstance(default, Mapping):
-            yield from _changed(value, default, f"{under}{name}.")
-        elif value != default:
-            yield f"{under}{name}", value
 
 
 def model_facts(directory: Path) -> dict[str, Any]:

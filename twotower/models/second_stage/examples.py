@@ -54,7 +54,7 @@ class Examples:
         return len(np.unique(self.query))
 
 
-def earlier_moments(split: Split, n: int, days: float | None) -> list[Split]:
+def earlier_moments(split: Split, n: int, days: float | None, overlap: int = 1) -> list[Split]:
     """Splits that ask like `split` does, but earlier: all that they learn from and ask for lies in `split.train`.
 
     Where one moment of asking cuts all users' events, moments follow each other by `days` before `split.asked_at`, and
@@ -64,6 +64,8 @@ def earlier_moments(split: Split, n: int, days: float | None) -> list[Split]:
         split: its training events are cut.
         n: moments.
         days: length of what is asked for; None takes the length of the validation, or what leaves half of the time.
+        overlap: moments in the time of one, where one moment of asking cuts all users' events: what is asked for at
+            them overlaps, and more is learnt from the newest events.
 
     Returns:
         The oldest first; fewer where the events do not reach back.
@@ -73,7 +75,7 @@ def earlier_moments(split: Split, n: int, days: float | None) -> list[Split]:
     events = split.train
     first, last = int(events.time.min()), split.asked_at
     step = int(days * DAY) if days is not None else min(_validation_length(split), (last - first) // (2 * n))
-    moments = [last - m * step for m in range(n, 0, -1)] if step > 0 else []
+    moments = [last - step - m * step // overlap for m in range(n * overlap - overlap, -1, -1)] if step > 0 else []
     cuts = [_at(split, moment, moment + step) for moment in moments]
     return [cut for cut in cuts if cut is not None]
 

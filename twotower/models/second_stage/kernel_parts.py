@@ -19,7 +19,8 @@ SCARCE = 0.02
 EARTH, NEAR = 6371.0, 50.0
 """Kilometres of the earth's radius, and beyond which another kilometre counts ever less."""
 MEDIAN_STEPS = 5
-SAMPLE = 2_000
+SAMPLE = 20_000
+"""Items over which sums over the catalogue are taken: all of a small one, since the like of an event may be few."""
 SET_DIM = 64
 """Length of the vectors that stand for columns of several values."""
 
@@ -48,10 +49,12 @@ class KernelParts(Looked):
     """The same for a whole catalogue as of a moment. N items.
 
     Attributes:
-        sample: items over which kernels are normalised: their sum over the catalogue, up to a factor that all share.
+        sample: items over which kernels are normalised. Shape [S].
+        there: how many items can be had. Shape [1].
     """
 
     sample: Ids
+    there: Ids
 
     @classmethod
     def of(cls, moment: Moment, exposure: Exposure | None, available: Bools | None = None) -> Self:
@@ -68,12 +71,8 @@ class KernelParts(Looked):
             np.zeros((n, 0), np.float32) if columns.places is None else on_sphere(columns.places),
             np.zeros(n, np.float32) if exposure is None else exposure.forecast(moment),
             np.sort(drawn),
+            np.array([len(there)]),
         )
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Columns that are compared for likeness, numbers, and categorical columns."""
-        return self.codes.shape[1] + self.sets.shape[1], self.numbers.shape[1], self.codes.shape[1]
 
     def of_user(self, known: Asked, items: Ids) -> tuple[Floats, Floats]:
         """How usual each item is for its user, whatever the newest events were.
@@ -105,7 +104,9 @@ class KernelParts(Looked):
 
     def to_arrays(self) -> dict[str, Array]:
         """All arrays by their names."""
-        arrays = {name: getattr(self, name) for name in ("codes", "sets", "numbers", "places", "exposure", "sample")}
+        arrays = {
+            name: getattr(self, name) for name in ("codes", "sets", "numbers", "places", "exposure", "sample", "there")
+        }
         return arrays | {name: without_nan(arrays[name]) for name in ("numbers", "places")}
 
     @classmethod

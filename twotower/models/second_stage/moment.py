@@ -36,6 +36,12 @@ class Moment:
         return self.dataset.items_at(self.at)
 
     @cached_property
+    def there(self) -> Bools:
+        """Which items can be had: all, where nobody says how long. Shape [N]."""
+        lives = self.dataset.lifetimes
+        return np.ones(self.dataset.n_items, np.bool_) if lives is None else lives.available(self.at)
+
+    @cached_property
     def listed_at(self) -> Times:
         """When each item was listed: as the source says, else the moment of its first event, else `at`. Shape [N]."""
         if self.dataset.lifetimes is not None:

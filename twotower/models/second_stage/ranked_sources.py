@@ -34,6 +34,11 @@ BLOCK_PAIRS = 20_000
 """Pairs described at once: with 40 events each, 3 MB for each intermediate array."""
 
 
+def _goes_on(model: Model) -> bool:
+    """Whether it learns from what it has learnt, so that the last fit can be one more of many."""
+    return type(model).follow is not Model.follow
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class RankedSources(Model):
     """Sources propose candidates; a scorer that sees each pair at the moment of asking orders them.
@@ -87,8 +92,7 @@ class RankedSources(Model):
             scorer=one_of(*get_args(ScorerName)), n_trees=count, learning_rate=positive, n_leaves=count,
             dropout=between(0, 1), loss=one_of(*get_args(Loss)), epochs=count, lr=positive,
         )  # fmt: skip
-        unknown = [name for name in self.features if name not in FAMILIES]
-        if unknown or not self.sources:
+        if not set(self.features) <= set(FAMILIES) or not self.sources:
             raise BadConfig(
                 f"RankedSources: features={list(self.features)} must be of {', '.join(FAMILIES)}, and sources not empty"
             )
@@ -104,16 +108,22 @@ class RankedSources(Model):
 
     def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Learns the scorer at earlier moments of `split.train`, then fits the sources on all of it."""
-        self._fit_scorer(split, context)
-        for name, model in self.sources.items():
-            model.fit(split, context.inside(name))
+        earlier = self._fit_scorer(split, context)
+        self.sources = {
+            name: earlier[name].follow(split, context.inside(name)) if _goes_on(model) else
+            model.fit(split, context.inside(name)) for name, model in self.sources.items()
+        }  # fmt: skip
         return self._ready(split)
 
     def fit_for_test(self, split: Split, context: FitContext = QUIET) -> Self:
         """The same on train and validation together; each source's last fit is its own."""
-        self._fit_scorer(split.refit(), context)
-        self.sources = {n: model.fit_for_test(split, context.inside(n)) for n, model in self.sources.items()}
-        return self._ready(split.refit())
+        final = split.refit()
+        earlier = self._fit_scorer(final, context)
+        self.sources = {
+            name: earlier[name].follow(final, context.inside(name)) if _goes_on(model) else
+            model.fit_for_test(split, context.inside(name)) for name, model in self.sources.items()
+        }  # fmt: skip
+        return self._ready(final)
 
     def _ready(self, split: Split) -> Self:
         asked, self.n_items = split.ready_for, split.train.n_items
@@ -136,12 +146,13 @@ class RankedSources(Model):
         self._tables = tables
         self._opened = {family.name: family.opened(tables[family.name]) for family in self._families()}
 
-    def _fit_scorer(self, split: Split, context: FitContext) -> None:
+    def _fit_scorer(self, split: Split, context: FitContext) -> dict[str, Model]:
+        """Learns from the earlier moments; returns the sources as of the last of them."""
         cuts, rng = earlier_moments(split, self.moments, self.days), np.random.default_rng(self.seed)
         self._asked_by_moment, parts = is_cut_by_time(split), []
-        fixed: dict[str, Model] = {}
+        sources: dict[str, Model] = {}
         for cut in cuts:
-            sources = {name: self._as_of_cut(name, cut, fixed, context) for name in self.sources}
+            sources = {name: self._as_of_cut(name, sources, cut, context) for name in self.sources}
             asker = RankedSources(**{**self._own_options(), "sources": sources})
             asker._asked_by_moment, asker.n_items = self._asked_by_moment, cut.train.n_items
             asker._as_of(Moment(cut.dataset, cut.test.history, cut.test.at))
@@ -157,29 +168,21 @@ class RankedSources(Model):
             )
         self._scorer = self._new_scorer()
         self._scorer.fit(Examples.concatenate(parts), context)
+        return sources
 
-    def _as_of_cut(self, name: str, cut: Split, fixed: dict[str, Model], context: FitContext) -> Model:
-        """A source that knows nothing of what is asked for: fitted anew, or once and then served as of each moment."""
-        if name in fixed:
-            return fixed[name].serve(cut.dataset, cut.test.history, cut.test.at)
-        model = self.sources[name].unfitted().fit(cut, context.inside(f"{name}-at-{cut.test.at}"))
-        if model.serves_other_moments:
-            fixed[name] = model
-        return model
+    def _as_of_cut(self, name: str, before: Mapping[str, Model], cut: Split, context: FitContext) -> Model:
+        """A source that knows nothing of what is asked for: of the moment before, brought up to date, or a new one."""
+        inside = context.inside(f"{name}-at-{cut.test.at}")
+        if name in before:
+            return before[name].follow(cut, inside)
+        return self.sources[name].unfitted().fit(cut, inside)
 
     def _new_scorer(self) -> Scorer:
         if self.scorer == "trees":
             return Trees(n_trees=self.n_trees, learning_rate=self.learning_rate, n_leaves=self.n_leaves, seed=self.seed)
         from twotower.models.second_stage.pair_network import PairNetwork  # loads torch
 
-        return PairNetwork(
-            hidden=tuple(self.hidden),
-            dropout=self.dropout,
-            loss=self.loss,
-            epochs=self.epochs,
-            lr=self.lr,
-            seed=self.seed,
-        )
+        return PairNetwork(**{n: getattr(self, n) for n in ("hidden", "dropout", "loss", "epochs", "lr", "seed")})
 
     def _families(self) -> list[PairFeature]:
         return [FAMILIES[name]() for name in self.features]
