@@ -50,8 +50,9 @@ class KernelWeights:
     def log_kernels(self, items: Looked, history: Looked) -> Floats:
         """Log of every head's K of every item and event. Shape [H, n, L]."""
         ways = likeness(items, history)
-        flat = self.alike @ ways.reshape(len(ways), -1)
-        return flat.reshape(len(flat), *ways.shape[1:]) + self.active[:, None, None] * items.exposure[:, None]
+        n, length = ways.shape[1:]
+        flat = self.alike @ ways.reshape(len(ways), n * length)
+        return flat.reshape(len(flat), n, length) + self.active[:, None, None] * items.exposure[:, None]
 
     def log_taste(self, kernels: Floats, normal: Floats, age: Floats) -> Floats:
         """Log of Σ of what every head and event says of each item. Shape [n].
