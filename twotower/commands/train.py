@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twotower.commands.console import run_command
 from twotower.commands.train_usage import help_text
+from twotower.config.build import refuse_bad_options, with_absolute_paths
 from twotower.config.compose import SEARCH_PATH, compose, plain
+from twotower.config.kinds import checked_settings
 from twotower.config.models import (
     ListedModel,
     chosen,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from twotower.models.base import Model
     from twotower.nn.distributed import Workers
 
-MOMENTS = ("newest", "test")
 _TOLD = ("map@10", "ndcg@10", "recall@10", "hit_rate@10", "rmse", "mae")
 
 
@@ -47,9 +48,9 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     Returns:
         The published run, or None in a process that does not lead.
     """
-    settings, model, listed = chosen(plain(config))
-    if settings["as_of"] not in MOMENTS:
-        raise BadConfig(f"as_of={settings['as_of']!r}: choose one of {', '.join(MOMENTS)}")
+    asked = checked_settings(plain(config), "train")
+    refuse_bad_options(asked)
+    settings, model, listed = chosen(with_absolute_paths(asked))
     with nullcontext() if workers and not workers.leads else training(settings["runs_dir"], settings["run"]):
         return _trained(settings, model, listed, workers)
 
@@ -213,7 +214,9 @@ def _together(arguments: list[str]) -> None:
     if flags.cfg:
         print("\n".join(_shown(words) for words in every))
         return
-    from twotower.nn.distributed import process_group
+    for words in every:
+        refuse_bad_options(checked_settings(plain(compose(words)), "train"))
+    from twotower.nn.distributed import process_group  # loads torch, which a mistyped word need not wait for
 
     with process_group() as workers:
         failures: list[TwoTowerError] = []

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twotower.commands.console import run_command
+from twotower.config.build import refuse_bad_options
 from twotower.config.compose import compose, group_files, plain
+from twotower.config.kinds import checked_settings
 from twotower.config.models import ListedModel, model_names, refuse_unused
 from twotower.errors import BadConfig
 from twotower.evaluation.families import OURS, PEER
@@ -134,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> None:
     words, search = split_search(arguments)
-    settings = plain(compose(words, "tune"))
+    settings = checked_settings(plain(compose(words, "tune")), "tune")
+    refuse_bad_options(settings)
     settings["typed"] = [w for w in words if w.partition("=")[0].lstrip("+") not in _OWN]
     listed = ListedModel.of(settings)
     refuse_unused(words, listed)
