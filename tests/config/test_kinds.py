@@ -53,6 +53,7 @@ def test_settings_as_they_stand_are_of_their_kinds(command):
         ("evaluate", "eval.ks", [], "eval.ks=[]: write"),
         ("evaluate", "eval.level", 1.5, "eval.level=1.5: write a number, from 0 to 1"),
         ("evaluate", "gold", "maybe", "gold='maybe': write true or false or auto"),
+        ("evaluate", "eval.seed", 2**32, "eval.seed=4294967296: write a whole number from 0 to 4294967295"),
         ("train", "as_of", "now", "as_of='now': write one of newest, test"),
         ("train", "threads", 0, "threads=0: write a whole number of at least 1 or null"),
         ("tune", "trials", True, "trials=True: write a whole number"),

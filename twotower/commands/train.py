@@ -23,7 +23,7 @@ from twotower.config.models import (
 from twotower.config.several import combinations
 from twotower.errors import BadConfig, BundleError, TwoTowerError
 from twotower.runs.bundle import Bundle
-from twotower.runs.publishing import publish, save_model, training, workspace
+from twotower.runs.publishing import fate_of_former, publish, save_model, training, workspace
 from twotower.storage.ours import begin, remove
 from twotower.text import one_line
 
@@ -76,6 +76,8 @@ def _trained(
         work = workspace(settings["runs_dir"], settings["run"])
         if context.leads:
             print(_facts(dataset, split) + _how(context.together.size, bool(inputs)), flush=True)
+            if fate := fate_of_former(settings["runs_dir"], settings["run"]):
+                print(fate, flush=True)
             _resumable(work, settings, dataset)
     trained = perf_counter()
     context = replace(context, workspace=work)
@@ -170,11 +172,14 @@ def _write(folder: Path, settings: dict[str, Any], split: "Split", model: "Model
 def _facts(dataset: "Dataset", split: "Split") -> str:
     read = "" if dataset.log is None else f" of {len(dataset.log):,} read"
     events = f"{len(dataset.interactions):,} events{read}"
-    return (
-        f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, {events}; "
-        f"{split.name}: {len(split.train):,} train, {len(split.validation.target):,} validation, "
-        f"{len(split.test.target):,} test"
-    )
+    parts = {
+        "train": len(split.train),
+        "validation": len(split.validation.target),
+        "test": len(split.test.target),
+    }
+    parts["in none of these (touched before, or outside its times)"] = len(dataset.interactions) - sum(parts.values())
+    said = ", ".join(f"{n:,} {part}" for part, n in parts.items() if n > 0 or part in ("train", "validation", "test"))
+    return f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, {events}; {split.name}: {said}"
 
 
 def _how(processes: int, prepared: bool) -> str:

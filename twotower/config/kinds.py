@@ -8,13 +8,16 @@ from twotower.models.options import Range, at_least, between, count, positive
 
 Count = Annotated[int, count]
 Index = Annotated[int, at_least(0)]
-"""Whole numbers from 0 on, such as seeds."""
+Seed = Annotated[
+    int, Range("a whole number from 0 to 4294967295", lambda value: isinstance(value, int) and 0 <= value < 2**32)
+]
+"""What every library takes for a seed."""
 Share = Annotated[float, between(0, 1)]
 Minutes = Annotated[float, at_least(0)]
 Some = Range("at least one of them", lambda values: len(values) > 0)
 """Of a list: not empty."""
 Counts = Annotated[list[Count], Some]
-Seeds = Annotated[list[Index], Some]
+Seeds = Annotated[list[Seed], Some]
 
 
 class _OfRun(TypedDict):
@@ -41,7 +44,7 @@ class _Recall(TypedDict):
     target_recall: Share | None
     min_recall: Share
     n_queries: Count
-    seed: Index
+    seed: Seed
 
 
 class BuildIndex(_OfRun, _Recall):
@@ -61,7 +64,7 @@ class VerifyIndex(_OfRun):
     """`conf/verify_index.yaml`."""
 
     n_queries: Count | None
-    seed: Index | None
+    seed: Seed | None
     recall_at: Counts | None
     max_drop: float
     latency_at: Counts
@@ -81,7 +84,7 @@ class TuneIndex(_OfRun):
     bytes_per_vector: Annotated[float, positive] | None
     count_vectors: bool
     n_queries: Count
-    seed: Index
+    seed: Seed
     latency_at: Count
     calls: Count
     batch_seconds: Minutes
@@ -121,7 +124,7 @@ class _Eval(TypedDict):
     level: Share
     slices: list[str]
     activity_edges: list[Count]
-    seed: Index
+    seed: Seed
     max_trials: Count
     seeds: Seeds
     pool_seeds: bool
@@ -166,7 +169,7 @@ class Tune(Train):
     trials: Count
     minutes: Minutes | None
     metric: str
-    seed: Index
+    seed: Seed
     prune: bool
     block: Count
     out: str | None
@@ -193,7 +196,7 @@ class Benchmark(TypedDict):
     n_candidates: Count
     resamples: Count
     level: Share
-    seed: Index
+    seed: Seed
 
 
 KINDS: Mapping[str, type] = {
