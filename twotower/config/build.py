@@ -50,7 +50,7 @@ def with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
 def source_in_place(source: Mapping[str, Any]) -> dict[str, Any]:
     """A source's options with absolute paths."""
     places = ("root",) if "root" in source else ("path", "folder")
-    found: dict[str, Any] = _in_place(source, (*places, "dropped_to"))
+    found: dict[str, Any] = _in_place(source, places)
     return found
 
 

@@ -67,7 +67,7 @@ class VerifyIndex(_OfRun):
     seed: Seed | None
     recall_at: Counts | None
     max_drop: float
-    latency_at: Counts
+    latency_at: list[Count]
     calls: Count
     threads: Count | None
     json: str | None
