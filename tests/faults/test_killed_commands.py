@@ -83,12 +83,12 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str], Callable[[], ob
 
 
 def forked(main: Callable[[list[str]], int], words: list[str]) -> multiprocessing.Process:
-    """A child that does nothing but run the command, silently."""
+    """A child that does nothing but run the command; what it says stands in `said`."""
 
     def silent() -> None:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
+        said = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
         os._exit(main(words))
 
     child = multiprocessing.get_context("fork").Process(target=silent)
@@ -119,7 +119,7 @@ def test_a_killed_command_loses_nothing(command, tmp_path, monkeypatch, record_p
     assert at_work > KILLS // 4
     again = forked(main, words)
     again.join(300)
-    assert again.exitcode == 0, command
+    assert again.exitcode == 0, Path("said").read_text()
     assert left() == wanted
     assert digest(*(tmp_path / "shop").rglob("*.*")) == theirs
     hidden = [path for path in tmp_path.rglob(".*") if path.is_dir() and path.name.endswith((".new", ".publishing"))]
