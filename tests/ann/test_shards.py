@@ -127,3 +127,9 @@ def test_an_index_over_other_vectors_is_refused(vectors):
     native = index_of("IVF{cells},Flat").train(vectors)
     with pytest.raises(BadInput, match=r"holds \(0, 16\) vectors, given are \(3000, 16\)"):
         index_of("IVF{cells},Flat").over(native, vectors)
+
+
+def test_lists_without_any_vector_are_merged_too(vectors, queries, tmp_path):
+    few = np.repeat(vectors[:3], 40, axis=0)  # three places for sixteen cells
+    parts = sharded(FACTORIES[0], few, 50, tmp_path, "memory")
+    assert set(parts.search(queries[:5], 3).items.ravel().tolist()) <= set(range(120))

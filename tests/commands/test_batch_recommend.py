@@ -88,7 +88,7 @@ def test_lists_that_come_out_short_have_no_padding(here):
         (["out=lists", "users=absent.csv"], "absent.csv: no such file"),
         (["out=lists", "users=absent.parquet"], "absent.parquet: no Parquet file there"),
         (["out=lists", "users=users.csv", "column=who"], "column 'who' cannot be read"),
-        (["out=lists", "k=0"], "k must be at least 1, got 0"),
+        (["out=lists", "k=0"], "k=0: write a whole number of at least 1"),
         (["out=lists", "engine=spark"], "engine 'spark': choose one of local, ray"),
         (["out=lists", "where=['colour=red']"], "no column 'colour'"),
         (["out=lists", "strategy=magic"], "magic"),

@@ -288,8 +288,8 @@ def test_the_demo_market_gives_a_row_for_a_model(monkeypatch, tmp_path, model):
     ("words", "says"),
     [
         (("models=[alss]",), "models: 'alss' is unknown; there are baselines, peers, towers, all, ratings, als,"),
-        (("seeds=[]",), "need a seed"),
-        (("on_change=keep",), "on_change='keep' must be refuse or redo"),
+        (("seeds=[]",), "seeds=[]: write a list"),
+        (("on_change=keep",), "on_change='keep': write one of refuse, redo"),
         (("metric=map",), "metric map: map needs a cut-off"),
         (("data=no-such-data",), "no-such-data"),
         (("trails=3",), "trails"),

@@ -115,7 +115,7 @@ def test_command_says_what_it_built(here, capsys):
     ("arguments", "says"),
     [
         (["run=smal"], "no run 'smal' in runs/; did you mean small"),
-        (["index=fais"], "index/fais"),
+        (["index=fais"], "index=fais"),
         (["index.metric=dot"], "metric 'dot': choose one of"),
         (["min_recal=1"], "min_recal"),
         (["--run", "small"], "'--run': this command takes KEY=VALUE"),

@@ -98,7 +98,7 @@ def test_command_says_what_it_built(here, capsys):
         (["index=kmeans"], "index KMeansIndex: only faiss indexes are built in shards; take index=faiss"),
         (["index.factory=Flat"], "shards need inverted lists"),
         (["merge=disk"], "4-bit codes cannot be merged on disk"),
-        (["shard_rows=0"], "shard_rows must be at least 1, got 0"),
+        (["shard_rows=0"], "shard_rows=0: write a whole number of at least 1"),
         (["engine=slurm"], "engine 'slurm': choose one of local, ray"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -215,3 +216,27 @@ def test_help_names_what_can_be_chosen(capsys):
     shown = capsys.readouterr().out
     for name in ("marketplace", "ml-1m", "own", "multi_cos_affine", "reference"):
         assert name in shown
+
+
+ALS = ("data=own", f"data.source.path={SHOP}", "run=shop", "progress=false", "model=als", "model.dim=4", "threads=1")
+
+
+def test_the_events_that_are_told_add_up(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*ALS, "data.positives.kinds=buy"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    told, split = line.split("; ")
+    events = int(re.search(r"(\d+) events", told)[1])
+    parts = re.sub(r".*?\): ", "", split)  # after the splitter's own numbers
+    assert sum(int(n) for n in re.findall(r"(\d+) (?:train|validation|test|in none)", parts)) == events
+
+
+def test_typed_again_it_says_what_becomes_of_the_run_that_is_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for _ in range(5):
+        assert main(ALS) == 0
+        said.append([line for line in capsys.readouterr().out.splitlines() if "is there" in line])
+    stays = "run 'shop' is there: it stays as shop.1 when this training has ended"
+    assert said == [[], [stays], [stays], [stays], [f"{stays}; shop.3, the oldest of 3 that are kept, goes"]]
+    assert sorted(path.name for path in (tmp_path / "runs").glob("shop*")) == ["shop", "shop.1", "shop.2", "shop.3"]

@@ -176,3 +176,10 @@ def test_a_damaged_file_gives_the_same_data_or_an_error_in_words(whole, tmp_path
 def test_a_damaged_file_whose_digest_was_rewritten_gives_no_traceback(whole, tmp_path, n):
     outcomes = [befall(whole, tmp_path / "damaged", seed, resign=True) for seed in range(n)]
     assert set(outcomes) <= {"same", "refused"}, [text for text in outcomes if text not in ("same", "refused")]
+
+
+@pytest.mark.parametrize("whole", ["run"], indirect=True)
+@pytest.mark.parametrize("seed", [96, 230, 297, 326, 363, 460])
+def test_what_names_things_that_are_not_there_is_refused_when_it_is_opened(whole, tmp_path, seed):
+    """Popularity of another length, members beyond the catalogue, codes beyond their field, a configuration of 3."""
+    assert befall(whole, tmp_path / "damaged", seed, resign=True) in ("same", "refused")

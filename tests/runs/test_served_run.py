@@ -105,6 +105,21 @@ def test_an_answer_tells_stages_and_speaks_of_likeness_only_where_there_are_vect
     assert bool(answer.items[0].because) == (kind in ("als", "mf", "pair"))
 
 
+@pytest.mark.parametrize("user", [["u5", "u6"], ("u5",), {"u5"}, float("nan"), np.array(["u5"]), "", "  "])
+def test_what_is_no_user_is_refused_and_not_served_popular_items(shelf, user):
+    served = ServedRun.open(shelf.run("als").directory)
+    with pytest.raises(BadInput, match=r"one user at a time|no id"):
+        served.answer(user)
+
+
+def test_several_users_in_one_word_are_told_from_a_new_user(shelf):
+    served = ServedRun.open(shelf.run("als").directory)
+    known = str(served.files.user_ids.external[3])
+    with pytest.raises(BadInput, match="ask for one user at a time"):
+        served.answer(f"{known},nobody")
+    assert not served.answer("nobody,either").known
+
+
 def test_similar_items_are_nearest_by_cosine_and_a_bias_has_no_say(shelf):
     bundle = shelf.run("mf")
     vectors = bundle.item_vectors()[:, :-1]

@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 
 from twotower.ann.faiss_products import nearest
+from twotower.errors import BadInput
 from twotower.protocols import Metric
 from twotower.types import Array, Floats, Ids, Ragged
 
@@ -86,12 +87,18 @@ class Cells:
 
     @classmethod
     def load(cls, directory: Path, metric: Metric, *, memory_map: bool) -> Self:
-        """Opens what `save` wrote; the members stay on the disk if memory-mapped."""
+        """Opens what `save` wrote; the members stay on the disk if memory-mapped.
+
+        Raises:
+            BadInput: members are no rows of the vectors.
+        """
         path = directory / _FILES["members"]
         members = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
         centroids, offsets = (
             np.load(directory / _FILES[name], allow_pickle=False) for name in ("centroids", "offsets")
         )  # fmt: skip
+        if len(members) and not 0 <= members.min() <= members.max() < len(members):
+            raise BadInput(f"{path} names vectors that are not there; build the index again")
         return cls(centroids, Ragged(members, offsets), metric)
 
 

@@ -85,6 +85,8 @@ def _clear_padding(ivf: Any) -> None:
     nothing = np.zeros(lists.packer.code_size, np.uint8)
     for number in range(lists.nlist):
         count = lists.list_size(number)
+        if not count:
+            continue
         n_blocks = -(-count // lists.n_per_block)
         codes = faiss.rev_swig_ptr(lists.get_codes(number), n_blocks * lists.block_size).reshape(n_blocks, -1)
         for place in range(count, n_blocks * lists.n_per_block):

@@ -16,6 +16,7 @@ from twotower.benchmarks.task import ERROR, MARK, BenchmarkTask
 from twotower.commands.console import run_command
 from twotower.commands.words import listed
 from twotower.config.compose import compose, group_files, plain
+from twotower.config.kinds import checked_settings
 from twotower.config.models import counterparts, model_names
 from twotower.errors import BadConfig
 from twotower.storage.atomic import only_one
@@ -250,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _typed(arguments: Sequence[str]) -> None:
     mine, others = split_words(arguments)
-    settings = plain(compose(mine, "benchmark"))
+    settings = checked_settings(plain(compose(mine, "benchmark")), "benchmark")
     benchmark(settings, others)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twotower.commands.console import run_command
 from twotower.commands.words import listed
 from twotower.config.compose import compose, plain
+from twotower.config.kinds import checked_settings
 from twotower.config.models import baseline_names, counterparts, model_names, peer_names
 from twotower.errors import BadConfig, BundleError
 from twotower.runs.bundle import Bundle
@@ -195,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> None:
-    evaluate(plain(compose([listed(word, {"runs"}) for word in arguments], "evaluate")))
+    words = [listed(word, {"runs"}) for word in arguments]
+    evaluate(checked_settings(plain(compose(words, "evaluate")), "evaluate"))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def prepare(words: Sequence[str]) -> None:
         MissingData: files are absent.
         BadInput: a file is damaged.
     """
-    from twotower.config.build import make_split, read_source
+    from twotower.config.build import make_split, read_source, refuse_bad_options
     from twotower.data.summary import facts_table
     from twotower.runs.prepared import refuse_foreign_folder, save_inputs, save_prepared
 
@@ -44,6 +44,7 @@ def prepare(words: Sequence[str]) -> None:
     training = [f"prepared={word.removeprefix('out=')}" if word.startswith("out=") else word for word in words]
     training = [word for word in training if word not in ("inputs=true", "inputs=false")]
     settings = settings_of(training, "train", example="data=ml-1m")
+    refuse_bad_options(settings)
     folder = Path(settings["prepared"])
     refuse_foreign_folder(folder)
     refuse_unwritable(folder.absolute().parent)

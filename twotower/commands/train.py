@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twotower.commands.console import run_command
 from twotower.commands.train_usage import help_text
+from twotower.config.build import refuse_bad_options, with_absolute_paths
 from twotower.config.compose import SEARCH_PATH, compose, plain
+from twotower.config.kinds import checked_settings
 from twotower.config.models import (
     ListedModel,
     chosen,
@@ -21,7 +23,7 @@ from twotower.config.models import (
 from twotower.config.several import combinations
 from twotower.errors import BadConfig, BundleError, TwoTowerError
 from twotower.runs.bundle import Bundle
-from twotower.runs.publishing import publish, save_model, training, workspace
+from twotower.runs.publishing import fate_of_former, publish, save_model, training, workspace
 from twotower.storage.ours import begin, remove
 from twotower.text import one_line
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from twotower.models.base import Model
     from twotower.nn.distributed import Workers
 
-MOMENTS = ("newest", "test")
 _TOLD = ("map@10", "ndcg@10", "recall@10", "hit_rate@10", "rmse", "mae")
 
 
@@ -47,9 +48,9 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     Returns:
         The published run, or None in a process that does not lead.
     """
-    settings, model, listed = chosen(plain(config))
-    if settings["as_of"] not in MOMENTS:
-        raise BadConfig(f"as_of={settings['as_of']!r}: choose one of {', '.join(MOMENTS)}")
+    asked = checked_settings(plain(config), "train")
+    refuse_bad_options(asked)
+    settings, model, listed = chosen(with_absolute_paths(asked))
     with nullcontext() if workers and not workers.leads else training(settings["runs_dir"], settings["run"]):
         return _trained(settings, model, listed, workers)
 
@@ -75,6 +76,8 @@ def _trained(
         work = workspace(settings["runs_dir"], settings["run"])
         if context.leads:
             print(_facts(dataset, split) + _how(context.together.size, bool(inputs)), flush=True)
+            if fate := fate_of_former(settings["runs_dir"], settings["run"]):
+                print(fate, flush=True)
             _resumable(work, settings, dataset)
     trained = perf_counter()
     context = replace(context, workspace=work)
@@ -169,11 +172,14 @@ def _write(folder: Path, settings: dict[str, Any], split: "Split", model: "Model
 def _facts(dataset: "Dataset", split: "Split") -> str:
     read = "" if dataset.log is None else f" of {len(dataset.log):,} read"
     events = f"{len(dataset.interactions):,} events{read}"
-    return (
-        f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, {events}; "
-        f"{split.name}: {len(split.train):,} train, {len(split.validation.target):,} validation, "
-        f"{len(split.test.target):,} test"
-    )
+    parts = {
+        "train": len(split.train),
+        "validation": len(split.validation.target),
+        "test": len(split.test.target),
+    }
+    parts["in none of these (touched before, or outside its times)"] = len(dataset.interactions) - sum(parts.values())
+    said = ", ".join(f"{n:,} {part}" for part, n in parts.items() if n > 0 or part in ("train", "validation", "test"))
+    return f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, {events}; {split.name}: {said}"
 
 
 def _how(processes: int, prepared: bool) -> str:
@@ -213,7 +219,9 @@ def _together(arguments: list[str]) -> None:
     if flags.cfg:
         print("\n".join(_shown(words) for words in every))
         return
-    from twotower.nn.distributed import process_group
+    for words in every:
+        refuse_bad_options(checked_settings(plain(compose(words)), "train"))
+    from twotower.nn.distributed import process_group  # loads torch, which a mistyped word need not wait for
 
     with process_group() as workers:
         failures: list[TwoTowerError] = []

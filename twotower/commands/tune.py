@@ -1,6 +1,7 @@
 """`python -m twotower tune`: finds good options of a model; publishes nothing."""
 
 import math
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twotower.commands.console import run_command
+from twotower.config.build import refuse_bad_options
 from twotower.config.compose import compose, group_files, plain
+from twotower.config.kinds import checked_settings
 from twotower.config.models import ListedModel, model_names, refuse_unused
 from twotower.errors import BadConfig
 from twotower.evaluation.families import OURS, PEER
 from twotower.metrics.metric import Metric
+from twotower.storage.writable import refuse_unwritable
 from twotower.text import aligned
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ again; with more trials it goes on from those that are done.
   trials=20           settings tried; minutes=30 begins nothing new after them
   search={{l2: {{low: 1, high: 100, log: true}}, alpha: [1, 5]}}
                       what is tried instead of the model's own search space
-  metric=map@10 seed=0 prune=true out=DIR
+  metric=map@10 seed=0 prune=true out=DIR (default: tuning/DATA/MODEL; of data=own, DATA is the name of its YAML)
 
 All settings: conf/tune.yaml and those of training; what is tried: `search` in conf/model/NAME.yaml"""
 STUDY = "study.jsonl"
@@ -48,9 +52,12 @@ def tune_model(settings: Mapping[str, Any], listed: ListedModel) -> "tuple[Searc
     from twotower.tuning.tune import tune
 
     listed.make()  # a library that is not installed is told at once, not by every trial
-    folder = Path(settings["out"] or Path("tuning") / settings["data"]["name"] / listed.name)
+    if settings["out"] is not None:
+        refuse_unwritable(Path(settings["out"]))
     dataset = load_prepared(settings["data"], Path(settings["prepared"]))
     split = make_split(settings, dataset)
+    folder = Path(settings["out"] or Path("tuning") / _folder_of(settings["data"]["name"], dataset.name) / listed.name)
+    refuse_unwritable(folder)
     print(f"{listed.name} on {dataset.name}, {split.name}: {settings['metric']} on validation, into {folder}")
     best = tune(
         listed.build(),
@@ -70,6 +77,11 @@ def tune_model(settings: Mapping[str, Any], listed: ListedModel) -> "tuple[Searc
     write_tuned(best, folder / BEST, model=listed.name, split=split, fixed=listed.fixed)
     _print(best, settings, listed, folder)
     return best, folder
+
+
+def _folder_of(data: str, name: str) -> str:
+    """A folder for each data set: several are read as data=own, so these are told apart by their own names."""
+    return re.sub(r"[^\w.-]+", "-", name).strip(".") or data if data == "own" else data
 
 
 def _print(found: "SearchResult", settings: Mapping[str, Any], listed: ListedModel, folder: Path) -> None:
@@ -134,7 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> None:
     words, search = split_search(arguments)
-    settings = plain(compose(words, "tune"))
+    settings = checked_settings(plain(compose(words, "tune")), "tune")
+    refuse_bad_options(settings)
     settings["typed"] = [w for w in words if w.partition("=")[0].lstrip("+") not in _OWN]
     listed = ListedModel.of(settings)
     refuse_unused(words, listed)

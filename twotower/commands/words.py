@@ -8,6 +8,7 @@ from typing import Any
 
 from twotower.commands.console import run_command
 from twotower.config.compose import compose, group_files, plain
+from twotower.config.kinds import checked_settings
 from twotower.errors import BadConfig
 from twotower.jobs.engines import Engine
 from twotower.jobs.named_engine import engine_named
@@ -57,8 +58,7 @@ def settings_of(
     for word in arguments:
         if word.startswith("-") or "=" not in word:
             raise BadConfig(f"{word!r}: this command takes KEY=VALUE, e.g. {example}; see --help")
-    settings: dict[str, Any] = plain(compose([listed(word, lists) for word in arguments], name))
-    return settings
+    return checked_settings(plain(compose([listed(word, lists) for word in arguments], name)), name)
 
 
 def listed(word: str, keys: Collection[str]) -> str:

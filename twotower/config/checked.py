@@ -2,11 +2,11 @@
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from twotower.errors import BadConfig
 
@@ -32,12 +32,26 @@ def fitting(kind: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, A
         hints = get_type_hints(takes)
     except (NameError, TypeError, AttributeError):  # names that only a type checker imports
         return dict(options)
+    return fitting_hints(hints, options, f"{kind.__name__}: ")
+
+
+def fitting_hints(hints: Mapping[str, Any], options: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """The same for options whose types are known.
+
+    Args:
+        hints: name to type; `Annotated[int, Range]` is a type within a `Range`.
+        options: the values; those without a type stay as they are.
+        owner: what messages put before the name.
+
+    Raises:
+        BadConfig: see `fitting`.
+    """
     fitted = dict(options)
     for name, value in options.items():
         if name in hints:
             fits, fitted[name] = _fitted(value, hints[name])
             if not fits:
-                raise BadConfig(f"{kind.__name__}: {name}={_short(value)}: write {_wanted(hints[name])}")
+                raise BadConfig(f"{owner}{name}={_short(value)}: write {_wanted(hints[name])}")
     return fitted
 
 
@@ -54,7 +68,10 @@ def _fitted(value: Any, hint: Any) -> tuple[bool, Any]:
         found = [_fitted(value, one) for one in sorted(inner, key=lambda one: get_origin(one) in _LISTS)]
         return next((one for one in found if one[0]), (False, value))
     if origin is Literal:
-        return value in inner, value
+        return isinstance(value, Hashable) and value in inner, value
+    if origin is Annotated:
+        fits, found_value = _fitted(value, inner[0])
+        return fits and all(within.holds(found_value) for within in inner[1:]), found_value
     if origin in _LISTS or hint in _LISTS:
         return _listed(value, inner)
     if origin is not None:
@@ -96,7 +113,10 @@ def _wanted(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_wanted(one) for one in inner))
     if origin is Literal:
-        return "one of " + ", ".join(map(str, inner))
+        return "one of " + ", ".join(map(str, inner)) if len(inner) > 1 else str(inner[0])
+    if origin is Annotated:
+        texts = [within.text for within in inner[1:]]
+        return texts[0] if texts[0].startswith("a ") else ", ".join([_wanted(inner[0]), *texts])
     if origin in _LISTS or hint in _LISTS:
         return f"a list, each {_wanted(inner[0])}" if inner else "a list"
     return _WORDS.get(hint, f"what describes a {getattr(origin or hint, '__name__', hint)}")

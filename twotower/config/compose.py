@@ -171,7 +171,7 @@ def read_plain(path: Path, what: str) -> dict[str, Any]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise BadConfig(f"{what} {path}: aliases (*name) are refused; write the values out")
         values = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, RecursionError, AssertionError, yaml.YAMLError, OmegaConfBaseException) as error:
         if isinstance(error, TwoTowerError):
             raise
         raise BadConfig(f"{what} {path} cannot be read: {one_line(error)}") from error

@@ -61,7 +61,8 @@ def _at(key: str, base: Mapping[str, Any]) -> Any:
             return None
         names = [*options, *(node if isinstance(node, Mapping) else ())]
         known = [f"{under}.{name}" if under else name for name in names if not name.startswith("_")]
-        known += [place for place in _places(base) if not under and place.endswith(f".{part}")]
+        if not under:  # asks every class for its options, and some load torch
+            known += [place for place in _places(base) if place.endswith(f".{part}")]
         raise BadConfig(f"{key}: there is no such setting; {near('.'.join(parts[: at + 1]), dict.fromkeys(known))}")
     return node
 
@@ -163,4 +164,10 @@ def _chooses(word: str, conf: Path) -> bool:
 def readable(error: Exception) -> str:
     """What Hydra says, without its advice to append keys."""
     said = one_line(error).partition("See https://hydra.cc")[0]
+    missing = re.search(
+        r"Could not find '([\w/]+)/([^']*)'(?:.*Available options in '[^']*': (.*?))? Config search", said
+    )
+    if missing:
+        group, name, names = missing.groups()
+        return f"{group}={name}: there is no such file in conf/{group}; {near(name, (names or '').split())}"
     return said.partition("To append to your config")[0].strip()

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,19 @@ def plain_id(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
     return str(value).strip()
+
+
+def one_id(value: Any, what: str) -> Any:
+    """An id as it was asked for.
+
+    Raises:
+        BadInput: it is no id at all (NaN, empty), or several.
+    """
+    if isinstance(value, Sequence | Set | Mapping | np.ndarray) and not isinstance(value, str | bytes):
+        raise BadInput(f"{what} {value!r:.80} is not one id; ask for one {what} at a time")
+    if plain_id(value) in ("", "<NA>", "NaT"):
+        raise BadInput(f"{what} {value!r:.80} is no id; give one as in your data")
+    return value
 
 
 def whole_number(text: str) -> int | None:

@@ -176,6 +176,9 @@ class EncodedTable:
             path: the file.
             mapped: leave the values in the file until they are read, where the system then keeps them for all processes
                 that read them; what is written into the arrays stays with this process.
+
+        Raises:
+            BadInput: a code is outside its field's.
         """
         with safe_open(path, framework="pt" if mapped else "numpy") as stored:
             facts: dict[str, str] = stored.metadata()
@@ -183,6 +186,10 @@ class EncodedTable:
         arrays: dict[str, Array] = {name: v.numpy() if mapped else v for name, v in values.items()}
         sizes: dict[str, int] = json.loads(facts["sizes"])
         codes = {name: _stored_codes(arrays, name) for name in sizes}
+        for name, field in () if mapped else codes.items():  # of mapped ones nothing is read before it is needed
+            values_of = field.codes.values if isinstance(field, Bags) else field
+            if len(values_of) and not 0 <= values_of.min() <= values_of.max() < sizes[name]:
+                raise BadInput(f"{path}: field {name!r} holds codes outside 0..{sizes[name] - 1}; make it again")
         return cls(sizes, codes, arrays["continuous"], tuple(json.loads(facts["continuous"])))
 
 

@@ -4,15 +4,12 @@ Each maps vectors [B, H, D] (position 0 is the start token, real items follow, p
 position t sees positions 0..t only, so one pass over a history serves every event of it as a training example.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twotower.errors import BadConfig
-
-HistoryKind = Literal["mean", "attention", "transformer"]
+from twotower.nn.history_kinds import HistoryKind
 
 
 def history_net(kind: HistoryKind, *, dim: int, length: int, layers: int, heads: int, dropout: float) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import twotower
 from twotower.allowed import OPTIONS, SOURCE
-from twotower.config.build import read_source
+from twotower.config.build import read_source, source_in_place
 from twotower.config.compose import instantiate
 from twotower.data.dataset import Dataset
 from twotower.data.sources import Source
@@ -88,6 +88,7 @@ def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
     try:
         before = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
         stamps = before.pop("files")
+        before["source"] = source_in_place(before["source"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     if not (folder / MANIFEST).exists():
@@ -157,7 +158,7 @@ def _input_recipe(split: Split, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the content of encoded inputs, as JSON would give it back."""
     options, min_count = _input_options(settings)
     parts = {
-        "data": {part: settings["data"][part] for part in ("source", "positives")},
+        "data": {"source": source_in_place(settings["data"]["source"]), "positives": settings["data"]["positives"]},
         "dataset": split.dataset.fingerprint(),
         "split": settings.get("protocol") or settings["data"]["split"],
         "events": [len(split.train), split.validation.at, split.test.at],
@@ -173,6 +174,6 @@ def _recipe(data: Mapping[str, Any], *, digests: bool = False) -> dict[str, Any]
     """What decides the content: source, positives and the state of the files read, as JSON would give them back."""
     source: Source = instantiate(data["source"], SOURCE)
     files = stamps_of(source.files(), digests=digests)
-    parts = {"source": data["source"], "positives": data["positives"], "files": files}
+    parts = {"source": source_in_place(data["source"]), "positives": data["positives"], "files": files}
     recipe: dict[str, Any] = json.loads(json.dumps(parts))
     return recipe

@@ -73,6 +73,17 @@ def publish(
     return Bundle.open(target)
 
 
+def fate_of_former(runs_dir: str | Path, name: str, keep: int = 3) -> str | None:
+    """What becomes of a run that is there when another is published under its name; None: there is none."""
+    target = Path(runs_dir) / name
+    if not (target / MANIFEST).exists():
+        return None
+    *_, oldest = former = _numbered(target, keep)
+    goes = oldest.exists() and all(path.exists() for path in former) and not strangers(oldest, UNCOVERED)
+    gone = f"; {oldest.name}, the oldest of {keep} that are kept, goes" if goes else ""
+    return f"run {name!r} is there: it stays as {former[0].name} when this training has ended{gone}"
+
+
 def publish_index(bundle: Bundle, index: IndexBase, facts: Mapping[str, Any]) -> Bundle:
     """Exchanges the index of a run in one step; whoever opens the run finds the old or the new one.
 

@@ -11,7 +11,8 @@ from twotower.allowed import OPTIONS
 from twotower.ann.base import IndexBase
 from twotower.ann.exact import ExactIndex
 from twotower.config.compose import instantiate
-from twotower.errors import BadConfig, BundleError
+from twotower.data.plain_ids import one_id
+from twotower.errors import BadConfig, BadInput, BundleError
 from twotower.models.base import Model
 from twotower.protocols import Ranker
 from twotower.runs.answer import Answer, Explanation, Reason, Recommended
@@ -144,11 +145,21 @@ class ServedRun:
 
         Raises:
             UnknownId: an item of the history is not in the catalogue.
+            BadInput: the user is no id, or several.
         """
-        known = self.files.user_ids.to_internal([user], unknown=UNKNOWN_USER)
-        users = known if user is not None else np.array([UNKNOWN_USER])
+        users = np.array([UNKNOWN_USER]) if user is None else self._row_of(user)
         items = self.files.item_ids.to_internal(list(history))
         return self.files.queries(users, Ragged.from_lists([items]), exclude_seen=self.options.exclude_seen)
+
+    def _row_of(self, user: Any) -> Ids:
+        """The row of a user, or UNKNOWN_USER. Shape [1]."""
+        ids = self.files.user_ids
+        row = ids.to_internal([one_id(user, "user")], unknown=UNKNOWN_USER)
+        if row[0] == UNKNOWN_USER and isinstance(user, str):
+            several = [part.strip() for part in user.split(",") if part.strip() in ids]
+            if "," in user and several:
+                raise BadInput(f"user {user!r:.80} is nobody, but {several[0]!r} is; ask for one user at a time")
+        return row
 
     def answer(
         self, user: Any = None, history: Sequence[Any] = (), k: int = 10, *, explain: bool = False, gold: bool = False
@@ -164,7 +175,7 @@ class ServedRun:
 
         Raises:
             UnknownId: an item of the history is not in the catalogue.
-            BadInput: k < 1.
+            BadInput: k < 1, or the user is no id, or several.
         """
         query, k = self.query(user, history), min(k, len(self.files.item_ids))
         known = user is not None and user in self.files.user_ids

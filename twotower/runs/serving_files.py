@@ -64,6 +64,10 @@ class ServingFiles:
         for what, counts in sizes.items():
             if len(set(counts)) > 1:
                 raise BundleError(f"serving files of {self.name}: {what} counted differently: {counts}; train again")
+        for name in ("popularity", "popularity_then"):
+            value = getattr(self, name)
+            if value is not None and (value.shape != (len(self.item_ids),) or value.dtype.kind != "f"):
+                raise BundleError(f"serving files of {self.name}: {name} is no number for each item; train again")
 
     @classmethod
     def of(

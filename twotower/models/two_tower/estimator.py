@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
-from twotower.errors import NotFitted
+from twotower.errors import BundleError, NotFitted
 from twotower.models.base import Model
 from twotower.models.options import count, require
 from twotower.models.two_tower.encoder import TowerEncoder
@@ -221,6 +221,8 @@ class TwoTower(Model):
         model._fitted_features = features
         vectors = np.load(directory / VECTORS, allow_pickle=False)
         model._popularity = np.load(directory / POPULARITY, allow_pickle=False)
+        if model._popularity.shape != (len(inputs.items),):
+            raise BundleError(f"{directory / POPULARITY} is no number for each item; train again")
         device = pick_device("auto")
         model._stand_ready(networks.to(device), inputs, str(device), vectors)
         return model

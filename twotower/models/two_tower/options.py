@@ -6,7 +6,7 @@ from typing import Literal
 
 from twotower.errors import BadConfig
 from twotower.features.number_fields import NumberEncoding
-from twotower.nn.histories import HistoryKind
+from twotower.nn.history_kinds import HistoryKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

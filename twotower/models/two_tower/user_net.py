@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from twotower.errors import BadConfig
 from twotower.nn.embeddings import FieldEmbeddings, mlp
-from twotower.nn.histories import HistoryKind, history_net
+from twotower.nn.histories import history_net
+from twotower.nn.history_kinds import HistoryKind
 from twotower.nn.packed import Features
 
 

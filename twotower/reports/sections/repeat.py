@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from twotower.config.build import with_absolute_paths
 from twotower.config.compose import compose, group_files, plain
 from twotower.errors import BadConfig
 from twotower.evaluation.report import Report
@@ -74,13 +75,19 @@ def train_command(bundle: Bundle) -> tuple[str, ...]:
 def _command(command: str, goal: Mapping[str, Any], choices: Sequence[str]) -> tuple[str, ...]:
     """What to type, tried out: composed again it gives the same settings, else it is not shown."""
     try:
-        changes = [*choices, *_changes(goal, plain(compose(choices, command)))]
-        again = plain(compose(changes, command))
+        changes = [*choices, *_changes(goal, _composed(choices, command))]
+        again = _composed(changes, command)
     except BadConfig:
         return ()
     if any(again.get(key) != value for key, value in goal.items() if key not in _WITHOUT_TRACE):
         return ()
     return (shlex.join(["python", "-m", f"twotower.{command}", *changes]),)
+
+
+def _composed(words: Sequence[str], command: str) -> dict[str, Any]:
+    """Settings of words as a run keeps them."""
+    settings: dict[str, Any] = plain(compose(words, command))
+    return with_absolute_paths(settings) if "data" in settings else settings
 
 
 def _changes(goal: Mapping[str, Any], start: Mapping[str, Any], under: str = "") -> Iterator[str]:
