@@ -39,7 +39,7 @@ def test_json_reads_back_the_same(report):
 
 
 def test_json_of_another_format_is_refused():
-    with pytest.raises(BadInput, match=r"of format 99, this version reads \(1, 2, 3\)"):
+    with pytest.raises(BadInput, match=r"of format 99, this version reads \(1, 2, 3, 4\)"):
         Report.from_json(json.dumps({"format": 99}))
 
 

@@ -74,6 +74,10 @@ class Holdout:
             asked = self._asked(block)
             yield replace(asked, exclusions=self._excluded(asked)), targets.take(block)
 
+    def rounds(self) -> Iterator["Holdout"]:
+        """The examinations that it is made of: itself, or one for each moment of asking."""
+        yield self
+
     def _excluded(self, asked: Queries) -> Ragged:
         """Known positives, or where candidates are given everything else."""
         if self.candidates is None:

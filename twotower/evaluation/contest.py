@@ -11,13 +11,15 @@ from twotower.errors import BadConfig
 from twotower.evaluation.accumulator import Detail
 from twotower.evaluation.comparison import compare
 from twotower.evaluation.evaluation import Evaluation
-from twotower.evaluation.examine import BLOCK, DEFAULT_KS, Examined, examine
+from twotower.evaluation.examine import BLOCK, DEFAULT_KS, examine
 from twotower.evaluation.facts import all_options, dataset_facts, finite, split_facts, trial_facts
 from twotower.evaluation.families import OTHER, OURS, checked_family, is_foreign
+from twotower.evaluation.follow import Examined, Follow
 from twotower.evaluation.index_cost import IndexUse, index_costs
 from twotower.evaluation.item_features import item_features
 from twotower.evaluation.machine import machine, peak_memory_bytes, restart_peak, versions
 from twotower.evaluation.measurable import refuse_unable, refuse_unmeasurable
+from twotower.evaluation.moments import moment_rows
 from twotower.evaluation.paired import peer_checks, relative_gains, stage_gains
 from twotower.evaluation.report import Report
 from twotower.evaluation.resampling import Draws
@@ -40,6 +42,7 @@ class Entrant:
         family: what it is, a key of `families.FAMILIES`.
         again: seeds to what makes the same with another seed; figures are averaged over all of them, user by user.
         seed: that of `model`, where there are others.
+        follow: how it is brought to the moments of a rolling test; None: as the model says itself.
     """
 
     model: Examined
@@ -47,8 +50,9 @@ class Entrant:
     tuned: SearchResult | None = None
     fit_seconds: float = 0.0
     family: str = OTHER
-    again: Mapping[int, Callable[[], Examined]] = field(default_factory=dict)
+    again: Mapping[int, Callable[[], "Examined | Entrant"]] = field(default_factory=dict)
     seed: int = 0
+    follow: Follow | None = None
 
 
 Contender = Examined | Entrant | Callable[[Split], "Examined | Entrant"]
@@ -137,6 +141,7 @@ def contest(
         peak_memory_bytes=max(before, peak_memory_bytes(), *(model.peak_memory_bytes for model in models)),
         index_costs=index_costs(evaluations, index_uses or {}, primary, draws),
         slices=slice_rows(evaluations, groups, split.test, metrics=sliced, baseline=baseline, draws=draws),
+        moments=moment_rows(evaluations, sliced, draws),
         gains=relative_gains(evaluations, heroes, others, over_k, draws),
         peer_checks=peer_checks(evaluations, counterparts or {}, primary, draws),
         stage_gains=stage_gains(evaluations, builds_on or {}, sliced, draws),
@@ -166,12 +171,14 @@ def _examine(
     fitted = _ready(contender, split)
     family = checked_family(fitted.family, name)
     refuse_unable(fitted.model, primary)
-    evaluation = examine(fitted.model, split.test, ks=ks, block=block, detail=detail)
+
+    def examined(entrant: Entrant) -> Evaluation:
+        return examine(entrant.model, split.test, ks=ks, block=block, detail=detail, follow=entrant.follow)
+
+    evaluation = examined(fitted)
     if fitted.again:
-        parts = {fitted.seed: evaluation}
-        for seed, make in fitted.again.items():
-            parts[seed] = examine(make(), split.test, ks=ks, block=block, detail=detail)
-        evaluation = pooled(parts)
+        others = {seed: examined(_ready(make(), split)) for seed, make in fitted.again.items()}
+        evaluation = pooled({fitted.seed: evaluation, **others})
     if str(primary) not in evaluation.per_user:
         raise BadConfig(f"contest: {name} predicts values outside 0 and 1, so it has no {primary}; leave it out")
     tuned = fitted.tuned
@@ -190,6 +197,7 @@ def _examine(
         catalogue={metric: finite(value) for metric, value in evaluation.catalogue.items()},
         family=family,
         seeds=tuple(evaluation.by_seed),
+        follows=(fitted.follow or Follow.of(fitted.model)).words(split.test),
     )
     return facts, evaluation
 

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from twotower.data.rolling import RollingHoldout
 from twotower.data.split import Holdout, Split
 from twotower.evaluation.search_result import Options, SearchResult
 
@@ -40,7 +41,10 @@ def split_facts(split: Split) -> dict[str, Any]:
     """Name, training events, users and targets of validation and test, and what competes."""
 
     def part(holdout: Holdout) -> dict[str, int]:
-        return {"users": len(holdout.users()), "targets": len(holdout.target), "asked_at": holdout.at}
+        facts = {"users": len(holdout.users()), "targets": len(holdout.target), "asked_at": holdout.at}
+        if isinstance(holdout, RollingHoldout):
+            facts |= {"moments": len(holdout.moments), "questions": holdout.n_questions}
+        return facts
 
     return {
         "name": split.name,

@@ -46,6 +46,33 @@ class SliceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MomentRow:
+    """One metric of one model at one moment of a rolling test.
+
+    Attributes:
+        at: the moment of asking, UTC, e.g. "2017-05-01".
+        model: the contender.
+        metric: e.g. "map@10".
+        users: users asked then.
+        targets: their targets.
+        competing: items that competed.
+        mean: over these users; None where nobody has a say.
+        low: lower end of the bootstrap interval; None where users are too few for one.
+        high: upper end.
+    """
+
+    at: str
+    model: str
+    metric: str
+    users: int
+    targets: int
+    competing: int
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gain:
     """How much more one model reaches than another, as a share of the other's figure.
 
@@ -196,6 +223,7 @@ class ModelFacts:
         at_border: options whose best value lies at the border of what was tried.
         family: what it is, a key of `families.FAMILIES`.
         seeds: of the fits that were averaged user by user; empty where there is one.
+        follows: how it was brought to the moments of a rolling test; empty where all are asked once.
     """
 
     name: str
@@ -212,6 +240,7 @@ class ModelFacts:
     at_border: tuple[str, ...] = ()
     family: str = OTHER
     seeds: tuple[int, ...] = ()
+    follows: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from twotower.reports.sections.headline import Headline
 from twotower.reports.sections.index import Index
 from twotower.reports.sections.metrics import Metrics
 from twotower.reports.sections.models import Models
+from twotower.reports.sections.moments import Moments
 from twotower.reports.sections.popularity import Popularity
 from twotower.reports.sections.repeat import Repeat
 from twotower.reports.sections.scores import Scores
@@ -28,8 +29,8 @@ from twotower.reports.sections.vectors import Vectors
 from twotower.text import gib_text
 
 SECTIONS: tuple[Section[Any], ...] = (
-    Headline(), Gains(), Models(), Metrics(), Slices(), Stages(), Index(), Scores(), Popularity(), Training(),
-    Vectors(), Examples(), Cost(), Repeat(),
+    Headline(), Gains(), Models(), Moments(), Metrics(), Slices(), Stages(), Index(), Scores(), Popularity(),
+    Training(), Vectors(), Examples(), Cost(), Repeat(),
 )  # fmt: skip
 """In the order of the page."""
 TEMPLATES = Path(__file__).parent / "templates"

@@ -32,7 +32,8 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
     """Prints the headline table with its conditions."""
     test = report.split["test"]
     conditions = (
-        f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
+        f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users{times_asked(report)}, "
+        f"{test['targets']:,} targets · "
         f"{asked(report)}"
     )
     stages = [wording.stage_gain_line(report, gain) for gain in report.stage_gains if gain.metric == report.primary]
@@ -41,6 +42,12 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
     further = [*peers, *stages, *costs]
     lines = [conditions, "", text_table(report), *([""] if further else []), *further]
     (file or sys.stdout).write("\n".join(lines) + "\n")
+
+
+def times_asked(report: Report) -> str:
+    """How often users are asked in a rolling test; nothing where each is asked once."""
+    test = report.split["test"]
+    return f" asked {test['questions']:,} times at {test['moments']:,} moments" if "questions" in test else ""
 
 
 def asked(report: Report) -> str:

@@ -25,6 +25,7 @@ class Headline(Section[None]):
             "cut_offs": tables.cut_offs(report, verdict.row.metric),
             "conclusion": _conclusion(report, verdict.row),
             "competitors": report.split.get("competitors"),
+            "asked": tables.times_asked(report) or " were asked once each",
             "of_lists": Metric.parse(report.primary).of_lists,
         }
 
