@@ -61,6 +61,14 @@ class RollingHoldout(Holdout):
         test = Holdout(events, events.where(np.empty(0, np.int64)), asked.at, available=asked.available)
         return Split(self.data_at(asked), train, watched, test, f"as of {moment_text(asked.at)}")
 
+    def findable(self) -> Bools:
+        """Targets that can be had at the moment at which they are asked for. Shape [P]."""
+        lives = self.dataset.lifetimes
+        if self.available is None or lives is None:
+            return np.ones(len(self.target), np.bool_)
+        at, item = self.moments[self._moment_of_targets()], self.target.item
+        return np.asarray((lives.since[item] <= at) & (lives.until[item] > at))
+
     @property
     def n_questions(self) -> int:
         """Pairs of a user and a moment that are asked."""

@@ -20,10 +20,13 @@ from twotower.evaluation.item_features import item_features
 from twotower.evaluation.machine import machine, peak_memory_bytes, restart_peak, versions
 from twotower.evaluation.measurable import refuse_unable, refuse_unmeasurable
 from twotower.evaluation.moments import moment_rows
+from twotower.evaluation.orders import order_row
 from twotower.evaluation.paired import peer_checks, relative_gains, stage_gains
 from twotower.evaluation.report import Report
 from twotower.evaluation.resampling import Draws
 from twotower.evaluation.results import ModelFacts
+from twotower.evaluation.rivals import rival_rows
+from twotower.evaluation.rows import OrderRow
 from twotower.evaluation.search_result import Options, Say, SearchResult
 from twotower.evaluation.seeds import pooled
 from twotower.evaluation.slices import ACTIVITY_EDGES, POPULARITY, SLICES, slice_rows, slicings
@@ -77,6 +80,7 @@ def contest(
     builds_on: Mapping[str, str] | None = None,
     slices: Sequence[str] = tuple(SLICES),
     activity_edges: Sequence[int] = ACTIVITY_EDGES,
+    other_order: Split | None = None,
 ) -> Report:
     """Examines all contenders on the test.
 
@@ -97,6 +101,7 @@ def contest(
         builds_on: contenders to those without their last stage, such as towers and RankNet to towers.
         slices: parts of users and targets to be examined apart, some of `slices.SLICES`.
         activity_edges: lengths of history where a new slice of users begins.
+        other_order: the split of the same data with equal times in the opposite order, for which all learn anew.
 
     Raises:
         BadConfig: no contender, a baseline that is none of them, one that the primary metric says nothing of, an
@@ -114,14 +119,15 @@ def contest(
     models: list[ModelFacts] = []
     evaluations: dict[str, Evaluation] = {}
     before, apart = peak_memory_bytes(), restart_peak()
+    orders: list[OrderRow] = []
     for name, contender in contenders.items():
-        facts, evaluations[name] = _examine(name, contender, split, metric, ks, block, detail)
+        facts, evaluations[name], both = _examine(name, contender, split, metric, ks, block, detail, other_order, draws)
         models.append(facts)
+        orders += both
         if say:
             say(_progress(facts, evaluations[name], primary, f"{len(models)}/{len(contenders)}"))
     rows = compare(evaluations, baseline=baseline, draws=draws)
     heroes, others = _sides(models, evaluations, metric)
-    over_k = [str(at_k) for at_k in metric.over(ks)]
     return Report(
         dataset=dataset_facts(split),
         split=split_facts(split),
@@ -142,7 +148,9 @@ def contest(
         index_costs=index_costs(evaluations, index_uses or {}, primary, draws),
         slices=slice_rows(evaluations, groups, split.test, metrics=sliced, baseline=baseline, draws=draws),
         moments=moment_rows(evaluations, sliced, draws),
-        gains=relative_gains(evaluations, heroes, others, over_k, draws),
+        gains=relative_gains(evaluations, heroes, others, [str(at_k) for at_k in metric.over(ks)], draws),
+        other_order=tuple(orders),
+        rivals=rival_rows(evaluations, *_rivalry(models, evaluations, metric), draws),
         peer_checks=peer_checks(evaluations, counterparts or {}, primary, draws),
         stage_gains=stage_gains(evaluations, builds_on or {}, sliced, draws),
         memory_apart=apart,
@@ -164,9 +172,26 @@ def _sides(
     return ours or [best], [model.name for model in models if is_foreign(model.family) or model.name in ours]
 
 
+def _rivalry(
+    models: Sequence[ModelFacts], evaluations: Mapping[str, Evaluation], primary: Metric
+) -> tuple[str, list[str]]:
+    """The best of ours (else of all), and all others that stand against it."""
+    heroes, _ = _sides(models, evaluations, primary)
+    best = max(heroes, key=lambda name: primary.sign * evaluations[name].mean(str(primary)))
+    return best, [model.name for model in models if is_foreign(model.family) and model.name != best]
+
+
 def _examine(
-    name: str, contender: Contender, split: Split, primary: Metric, ks: Sequence[int], block: int, detail: Detail
-) -> tuple[ModelFacts, Evaluation]:
+    name: str,
+    contender: Contender,
+    split: Split,
+    primary: Metric,
+    ks: Sequence[int],
+    block: int,
+    detail: Detail,
+    other_order: Split | None,
+    draws: Draws,
+) -> tuple[ModelFacts, Evaluation, list[OrderRow]]:
     restart_peak()
     fitted = _ready(contender, split)
     family = checked_family(fitted.family, name)
@@ -199,7 +224,10 @@ def _examine(
         seeds=tuple(evaluation.by_seed),
         follows=(fitted.follow or Follow.of(fitted.model)).words(split.test),
     )
-    return facts, evaluation
+    if other_order is None:
+        return facts, evaluation, []
+    both = order_row(name, fitted.model, fitted.follow, evaluation, other_order, str(primary), draws)
+    return facts, evaluation, [both] if both else []
 
 
 def _ready(contender: Contender, split: Split) -> Entrant:

@@ -5,6 +5,7 @@ from typing import Any
 
 from twotower.data.rolling import RollingHoldout
 from twotower.data.split import Holdout, Split
+from twotower.evaluation.audit import split_audit
 from twotower.evaluation.search_result import Options, SearchResult
 
 
@@ -38,7 +39,7 @@ def dataset_facts(split: Split) -> dict[str, Any]:
 
 
 def split_facts(split: Split) -> dict[str, Any]:
-    """Name, training events, users and targets of validation and test, and what competes."""
+    """Name, training events, users and targets of validation and test, what competes, and the audit."""
 
     def part(holdout: Holdout) -> dict[str, int]:
         facts = {"users": len(holdout.users()), "targets": len(holdout.target), "asked_at": holdout.at}
@@ -53,4 +54,5 @@ def split_facts(split: Split) -> dict[str, Any]:
         "validation": part(split.validation),
         "test": part(split.test),
         "competitors": split.test.competitors,
+        "audit": split_audit(split),
     }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from twotower.data.rolling import moment_text
 from twotower.evaluation.evaluation import Evaluation
 from twotower.evaluation.resampling import Draws, interval_ends, resampled_figures
-from twotower.evaluation.results import MomentRow
+from twotower.evaluation.rows import MomentRow
 from twotower.evaluation.slices import FEWEST, MOST_RESAMPLES
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from twotower.evaluation.results import MomentRow
+from twotower.evaluation.rows import MomentRow
 from twotower.reports.markdown import markdown
 from twotower.reports.page import figures_of, page
 from twotower.reports.tables import print_report

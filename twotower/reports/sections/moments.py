@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from twotower.evaluation.report import Report
-from twotower.evaluation.results import MomentRow
+from twotower.evaluation.rows import MomentRow
 from twotower.metrics.labels import metric_label
 from twotower.reports.figures import Look, legend, series
 from twotower.reports.section import ReportFigure, Section
