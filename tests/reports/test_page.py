@@ -11,6 +11,7 @@ import pytest
 
 from twotower.evaluation.contest import contest
 from twotower.evaluation.results import IndexCost, PeerCheck, StageGain
+from twotower.evaluation.rows import RivalRow
 from twotower.metrics.labels import metric_label
 from twotower.reports import page as report_page
 from twotower.reports.figures import svg
@@ -79,6 +80,7 @@ def test_headings_figures_and_tables_stand_in_this_order(report, insights):
         "Training", "figure", "figure",
         "Item vectors", "figure",
         "Lists of users drawn at random",
+        "Audit of the split", "table",
         "What it cost", "table", "table",
         "How to get the same",
     ]  # fmt: skip
@@ -90,7 +92,7 @@ def test_the_markdown_page_has_these_headings_in_this_order(report, insights):
         f"toy: 2 models, {report.split['name']}",
         "map@10[min]", "Relative gain of ours", "Slices",
         *map(metric_label, report.metrics),
-        "Catalogue", "Calibration of RankNet", "Cost", "Options",
+        "Catalogue", "Calibration of RankNet", "Audit of the split", "Cost", "Options",
     ]  # fmt: skip
 
 
@@ -223,11 +225,14 @@ def test_every_figure_is_also_a_file_and_the_insights_read_back(report, insights
 def test_a_page_whose_hero_loses_says_so_in_red_with_a_sign_and_words(report):
     best, worst = (model.name for model in report.ranking())
     families = {True: "ours", False: "popular"}
-    for hero, behind in ((worst, True), (best, False)):
+    for hero, other, p_holm in ((worst, best, 0.001), (worst, best, 0.4), (best, worst, 0.001)):
         models = tuple(replace(model, family=families[model.name == hero]) for model in report.models)
-        text = page(replace(report, models=models))
-        assert (f"▼ {best} is better than {worst} here" in text) == behind
-        assert ('class="verdict missed"' in text) == behind
+        figures = (report.row(name, "map@10").mean for name in (hero, other))
+        rivals = (RivalRow(hero, other, "map@10", *figures, p_holm, p_holm),)
+        text, behind = page(replace(report, models=models, rivals=rivals)), hero == worst
+        assert (f"▼ {best} is better than {worst} here" in text) == (behind and p_holm < 0.05)
+        assert ("has a higher figure than" in text) == (behind and p_holm > 0.05)
+        assert ('class="verdict missed"' in text) == (behind and p_holm < 0.05)
 
 
 def test_a_method_weaker_than_a_peers_stands_first_in_red_else_one_calm_line(report):
@@ -238,7 +243,7 @@ def test_a_method_weaker_than_a_peers_stands_first_in_red_else_one_calm_line(rep
     assert "als is ▼ weaker than lib_als: map@10[min] -0.02000 (95% interval -0.03000 to -0.01000)" in text
     calm = page(replace(report, peer_checks=(even,)))
     assert "Weaker than another library" not in calm
-    assert "Our methods are not weaker than those of other libraries, within the interval: als and lib_als." in calm
+    assert "None of our methods is weaker than its counterpart of another library, as far as the data tell" in calm
 
 
 def test_gains_per_slice_are_drawn_and_every_slice_is_in_the_table(report):
@@ -252,7 +257,8 @@ def test_gains_per_slice_are_drawn_and_every_slice_is_in_the_table(report):
 
 def test_a_hit_is_marked_in_the_list(report, insights):
     text = page(report, insights)
-    assert re.search(r'<li class="hit">two <code>2</code>', text)
+    assert re.search(r'<li class="hit">two <code>2</code> <strong class="mark">● chosen later</strong></li>', text)
+    assert "1 of them in this list" in text
     assert re.search(r"<li>three <code>3</code>", text)
 
 
@@ -266,7 +272,7 @@ def test_what_was_tested_of_stages_and_index_is_shown_where_no_run_was_watched(r
 
 def test_models_that_predict_values_have_no_curve_over_k_and_no_lists(rated, means, tmp_path):
     contenders = {"close": means().fit(rated), "far": means(trust=0.0).fit(rated)}
-    predicted = contest(rated, contenders, baseline="far", primary="rmse", resamples=50)
+    predicted = contest(rated, contenders, baseline="far", primary="rmse", resamples=500)
     write_report(predicted, tmp_path)
     outline = parsed((tmp_path / "report.html").read_text()).outline
     assert "Popularity and variety" not in outline

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twotower.evaluation.report import Report
 
 Value = TypeVar("Value")
-_OF_THE_COMMAND = ("baselines", "peers", "max_trials", "baseline", "tuned", "seeds", "pool_seeds")
+_OF_THE_COMMAND = ("baselines", "peers", "max_trials", "baseline", "tuned", "seeds", "pool_seeds", "both_orders")
 """Settings of `conf/eval` that say who takes part; the others are the benchmark's."""
 
 USAGE = """usage: python -m twotower.evaluate [KEY=VALUE ...]
@@ -38,6 +38,7 @@ the table and writes report.html, report.md, report.json and figures/ into the r
   eval.baseline=als             which of them differences refer to
   eval.max_trials=12            settings tried for each baseline
   eval.seeds=[0,1,2]            seeds of the last fit of every baseline that has one
+  eval.both_orders=true         also with events at equal times in the opposite order, all fitted anew
   eval.slices=[activity]        parts of users and targets examined apart; [] for none
   eval.tuned=tuning/DATA        take what python -m twotower tune found there, with its trials, instead of tuning
   n_candidates=500              items that RankNet orders
@@ -84,6 +85,7 @@ def evaluate(settings: Mapping[str, Any], also: "Mapping[str, Contender] | None"
         index_uses=_joined(made.uses for made in ours),
         builds_on=_joined(made.builds_on for made in ours),
         counterparts=counterparts(contenders),
+        other_order=_in_opposite_order(bundles[0], split) if settings["eval"]["both_orders"] else None,
         **options,
     )
     insights = insights_of(bundles[0], split, report, settings)
@@ -156,6 +158,14 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
                 f"gives {dataset.fingerprint()[:8]}…; train again"
             )
     return make_split(first, dataset)
+
+
+def _in_opposite_order(bundle: Bundle, split: "Split") -> "Split":
+    """The same data cut the same way, with events of one user at equal times in the opposite order."""
+    from twotower.config.build import make_split
+    from twotower.data.ties import ties_reversed
+
+    return make_split(bundle.config(), ties_reversed(split.dataset))
 
 
 def _refuse_mixed(bundles: Sequence[Bundle]) -> None:

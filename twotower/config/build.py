@@ -72,8 +72,12 @@ def read_source(data: Mapping[str, Any]) -> Dataset:
 def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:
     """Cuts a data set by the protocol that was chosen (`protocol=NAME`), else by the data set's own split.
 
-    With `whole_catalogue` items compete that cannot be had at the moment of asking.
+    A protocol with a place for another split (`split: null`) takes the data set's own there. With `whole_catalogue`
+    items compete that cannot be had at the moment of asking.
     """
-    splitter: Splitter = instantiate(settings.get("protocol") or settings["data"]["split"], SPLITTER)
+    own, chosen = settings["data"]["split"], settings.get("protocol")
+    if chosen and chosen.get("split", own) is None:
+        chosen = {**chosen, "split": own}
+    splitter: Splitter = instantiate(chosen or own, SPLITTER)
     split = splitter.split(dataset)
     return split.over_whole_catalogue() if settings.get("whole_catalogue") else split

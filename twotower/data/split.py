@@ -60,6 +60,10 @@ class Holdout:
         """Target items of each query's user, in the order of `users()`."""
         return self.target.by_user().take(self.users())
 
+    def findable(self) -> Bools:
+        """Targets that can be had when asked. Shape [P]."""
+        return np.ones(len(self.target), np.bool_) if self.available is None else self.available[self.target.item]
+
     def grades(self) -> Ragged:
         """Values of the relevant items, e.g. ratings, in the order of `relevant()`."""
         return Ragged(self.target.value, self.target.offsets).take(self.users())
@@ -73,6 +77,10 @@ class Holdout:
             block = users[start : start + size]
             asked = self._asked(block)
             yield replace(asked, exclusions=self._excluded(asked)), targets.take(block)
+
+    def rounds(self) -> Iterator["Holdout"]:
+        """The examinations that it is made of: itself, or one for each moment of asking."""
+        yield self
 
     def _excluded(self, asked: Queries) -> Ragged:
         """Known positives, or where candidates are given everything else."""

@@ -9,14 +9,7 @@ from scipy.sparse import csr_array
 
 from twotower.data.split import Holdout
 from twotower.evaluation.ratio import Ratio, ratios_of_lists
-from twotower.metrics.catalogue import (
-    coverage,
-    diversity_of_units,
-    gini,
-    novelty,
-    popularity_bias,
-    shown_counts,
-)
+from twotower.evaluation.shown import Shown
 from twotower.metrics.graded import Gain, graded_ndcg
 from twotower.metrics.groups import only_items
 from twotower.metrics.metric import Metric
@@ -58,16 +51,15 @@ class Accumulator:
         holdout: what is asked.
         metrics: of lists, at least one.
         detail: what else to measure.
+        shown: counts what lists hold, where several examinations are counted together; None: these lists alone.
     """
 
-    def __init__(self, holdout: Holdout, metrics: Sequence[Metric], detail: Detail) -> None:
+    def __init__(self, holdout: Holdout, metrics: Sequence[Metric], detail: Detail, shown: Shown | None = None) -> None:
         self.metrics, self.detail = tuple(metrics), detail
-        self.ks = tuple(sorted({metric.k for metric in metrics if metric.k is not None}))
+        self.ks = cut_offs(metrics)
         self._sliced_metrics = [m for m in map(Metric.parse, detail.metrics) if m.needs == "lists"]
-        self._popularity = holdout.history.item_counts()
+        self._shown = shown or Shown(holdout.history.item_counts(), self.ks, detail.features)
         self._grades = holdout.grades() if any(metric.needs == "grades" for metric in metrics) else None
-        self._shown = {k: np.zeros(holdout.target.n_items, np.int64) for k in self.ks}
-        self._apart = dict.fromkeys(self.ks, (0.0, 0))
         self._per_user: list[dict[str, PerUser]] = []
         self._sliced: list[dict[tuple[str, str], PerUser]] = []
         self._done = 0
@@ -75,10 +67,7 @@ class Accumulator:
     def add(self, topk: TopK, relevant: Ragged) -> None:
         """Takes in the lists of the next users."""
         self._per_user.append(self._ranked(topk, relevant) | self._graded(topk, relevant))
-        for k in self.ks:
-            self._shown[k] += shown_counts(topk.head(k), len(self._popularity))
-            if self.detail.features is not None:
-                self._add_diversity(diversity_of_units(topk, self.detail.features, k), k)
+        self._shown.add(topk)
         if self.detail.items is not None:
             self._sliced.append(self._slices(topk, relevant, self.detail.items))
         self._done += len(relevant)
@@ -96,14 +85,7 @@ class Accumulator:
 
     def catalogue(self) -> dict[str, float]:
         """Metrics of all lists together, at every k."""
-        shown = self._shown.items()
-        figures = {f"coverage@{k}": coverage(counts) for k, counts in shown}
-        figures |= {f"gini@{k}": gini(counts) for k, counts in shown}
-        figures |= {f"novelty@{k}": novelty(counts, self._popularity) for k, counts in shown}
-        figures |= {f"popularity_bias@{k}": popularity_bias(counts, self._popularity) for k, counts in shown}
-        if self.detail.features is not None:
-            figures |= {f"diversity@{k}": total / n if n else float("nan") for k, (total, n) in self._apart.items()}
-        return figures
+        return self._shown.figures()
 
     def _ranked(self, topk: TopK, relevant: Ragged) -> dict[str, PerUser]:
         names = list(dict.fromkeys(metric.name for metric in self.metrics if metric.needs == "lists"))
@@ -120,11 +102,6 @@ class Accumulator:
             if metric.needs == "grades"
         }
 
-    def _add_diversity(self, values: PerUser, k: int) -> None:
-        known = values[~np.isnan(values)]
-        total, n = self._apart[k]
-        self._apart[k] = total + float(known.sum()), n + len(known)
-
     def _slices(self, topk: TopK, relevant: Ragged, items: Slicing) -> dict[tuple[str, str], PerUser]:
         values: dict[tuple[str, str], PerUser] = {}
         for group, name in enumerate(items.names):
@@ -133,6 +110,11 @@ class Accumulator:
                 k, key = metric.k or 0, str(metric)
                 values[name, key] = ranking_metrics(topk.head(k), own, (k,), (metric.name,))[key]
         return values
+
+
+def cut_offs(metrics: Sequence[Metric]) -> tuple[int, ...]:
+    """The cut-offs of some metrics, rising."""
+    return tuple(sorted({metric.k for metric in metrics if metric.k is not None}))
 
 
 def _joined(parts: Sequence[Mapping[Key, PerUser]]) -> dict[Key, PerUser]:

@@ -11,17 +11,22 @@ from twotower.errors import BadConfig
 from twotower.evaluation.accumulator import Detail
 from twotower.evaluation.comparison import compare
 from twotower.evaluation.evaluation import Evaluation
-from twotower.evaluation.examine import BLOCK, DEFAULT_KS, Examined, examine
+from twotower.evaluation.examine import BLOCK, DEFAULT_KS, examine
 from twotower.evaluation.facts import all_options, dataset_facts, finite, split_facts, trial_facts
 from twotower.evaluation.families import OTHER, OURS, checked_family, is_foreign
+from twotower.evaluation.follow import Examined, Follow
 from twotower.evaluation.index_cost import IndexUse, index_costs
 from twotower.evaluation.item_features import item_features
 from twotower.evaluation.machine import machine, peak_memory_bytes, restart_peak, versions
 from twotower.evaluation.measurable import refuse_unable, refuse_unmeasurable
+from twotower.evaluation.moments import moment_rows
+from twotower.evaluation.orders import order_row
 from twotower.evaluation.paired import peer_checks, relative_gains, stage_gains
 from twotower.evaluation.report import Report
 from twotower.evaluation.resampling import Draws
 from twotower.evaluation.results import ModelFacts
+from twotower.evaluation.rivals import rival_rows
+from twotower.evaluation.rows import OrderRow
 from twotower.evaluation.search_result import Options, Say, SearchResult
 from twotower.evaluation.seeds import pooled
 from twotower.evaluation.slices import ACTIVITY_EDGES, POPULARITY, SLICES, slice_rows, slicings
@@ -40,6 +45,7 @@ class Entrant:
         family: what it is, a key of `families.FAMILIES`.
         again: seeds to what makes the same with another seed; figures are averaged over all of them, user by user.
         seed: that of `model`, where there are others.
+        follow: how it is brought to the moments of a rolling test; None: as the model says itself.
     """
 
     model: Examined
@@ -47,8 +53,9 @@ class Entrant:
     tuned: SearchResult | None = None
     fit_seconds: float = 0.0
     family: str = OTHER
-    again: Mapping[int, Callable[[], Examined]] = field(default_factory=dict)
+    again: Mapping[int, Callable[[], "Examined | Entrant"]] = field(default_factory=dict)
     seed: int = 0
+    follow: Follow | None = None
 
 
 Contender = Examined | Entrant | Callable[[Split], "Examined | Entrant"]
@@ -73,6 +80,7 @@ def contest(
     builds_on: Mapping[str, str] | None = None,
     slices: Sequence[str] = tuple(SLICES),
     activity_edges: Sequence[int] = ACTIVITY_EDGES,
+    other_order: Split | None = None,
 ) -> Report:
     """Examines all contenders on the test.
 
@@ -93,6 +101,7 @@ def contest(
         builds_on: contenders to those without their last stage, such as towers and RankNet to towers.
         slices: parts of users and targets to be examined apart, some of `slices.SLICES`.
         activity_edges: lengths of history where a new slice of users begins.
+        other_order: the split of the same data with equal times in the opposite order, for which all learn anew.
 
     Raises:
         BadConfig: no contender, a baseline that is none of them, one that the primary metric says nothing of, an
@@ -110,14 +119,15 @@ def contest(
     models: list[ModelFacts] = []
     evaluations: dict[str, Evaluation] = {}
     before, apart = peak_memory_bytes(), restart_peak()
+    orders: list[OrderRow] = []
     for name, contender in contenders.items():
-        facts, evaluations[name] = _examine(name, contender, split, metric, ks, block, detail)
+        facts, evaluations[name], both = _examine(name, contender, split, metric, ks, block, detail, other_order, draws)
         models.append(facts)
+        orders += both
         if say:
             say(_progress(facts, evaluations[name], primary, f"{len(models)}/{len(contenders)}"))
     rows = compare(evaluations, baseline=baseline, draws=draws)
     heroes, others = _sides(models, evaluations, metric)
-    over_k = [str(at_k) for at_k in metric.over(ks)]
     return Report(
         dataset=dataset_facts(split),
         split=split_facts(split),
@@ -137,7 +147,10 @@ def contest(
         peak_memory_bytes=max(before, peak_memory_bytes(), *(model.peak_memory_bytes for model in models)),
         index_costs=index_costs(evaluations, index_uses or {}, primary, draws),
         slices=slice_rows(evaluations, groups, split.test, metrics=sliced, baseline=baseline, draws=draws),
-        gains=relative_gains(evaluations, heroes, others, over_k, draws),
+        moments=moment_rows(evaluations, sliced, draws),
+        gains=relative_gains(evaluations, heroes, others, [str(at_k) for at_k in metric.over(ks)], draws),
+        other_order=tuple(orders),
+        rivals=rival_rows(evaluations, *_rivalry(models, evaluations, metric), draws),
         peer_checks=peer_checks(evaluations, counterparts or {}, primary, draws),
         stage_gains=stage_gains(evaluations, builds_on or {}, sliced, draws),
         memory_apart=apart,
@@ -159,19 +172,38 @@ def _sides(
     return ours or [best], [model.name for model in models if is_foreign(model.family) or model.name in ours]
 
 
+def _rivalry(
+    models: Sequence[ModelFacts], evaluations: Mapping[str, Evaluation], primary: Metric
+) -> tuple[str, list[str]]:
+    """The best of ours (else of all), and all others that stand against it."""
+    heroes, _ = _sides(models, evaluations, primary)
+    best = max(heroes, key=lambda name: primary.sign * evaluations[name].mean(str(primary)))
+    return best, [model.name for model in models if is_foreign(model.family) and model.name != best]
+
+
 def _examine(
-    name: str, contender: Contender, split: Split, primary: Metric, ks: Sequence[int], block: int, detail: Detail
-) -> tuple[ModelFacts, Evaluation]:
+    name: str,
+    contender: Contender,
+    split: Split,
+    primary: Metric,
+    ks: Sequence[int],
+    block: int,
+    detail: Detail,
+    other_order: Split | None,
+    draws: Draws,
+) -> tuple[ModelFacts, Evaluation, list[OrderRow]]:
     restart_peak()
     fitted = _ready(contender, split)
     family = checked_family(fitted.family, name)
     refuse_unable(fitted.model, primary)
-    evaluation = examine(fitted.model, split.test, ks=ks, block=block, detail=detail)
+
+    def examined(entrant: Entrant) -> Evaluation:
+        return examine(entrant.model, split.test, ks=ks, block=block, detail=detail, follow=entrant.follow)
+
+    evaluation = examined(fitted)
     if fitted.again:
-        parts = {fitted.seed: evaluation}
-        for seed, make in fitted.again.items():
-            parts[seed] = examine(make(), split.test, ks=ks, block=block, detail=detail)
-        evaluation = pooled(parts)
+        others = {seed: examined(_ready(make(), split)) for seed, make in fitted.again.items()}
+        evaluation = pooled({fitted.seed: evaluation, **others})
     if str(primary) not in evaluation.per_user:
         raise BadConfig(f"contest: {name} predicts values outside 0 and 1, so it has no {primary}; leave it out")
     tuned = fitted.tuned
@@ -190,8 +222,12 @@ def _examine(
         catalogue={metric: finite(value) for metric, value in evaluation.catalogue.items()},
         family=family,
         seeds=tuple(evaluation.by_seed),
+        follows=(fitted.follow or Follow.of(fitted.model)).words(split.test),
     )
-    return facts, evaluation
+    if other_order is None:
+        return facts, evaluation, []
+    both = order_row(name, fitted.model, fitted.follow, evaluation, other_order, str(primary), draws)
+    return facts, evaluation, [both] if both else []
 
 
 def _ready(contender: Contender, split: Split) -> Entrant:

@@ -8,6 +8,7 @@ import numpy as np
 from twotower.data.split import FULL_CATALOGUE
 from twotower.errors import BadConfig
 from twotower.evaluation.ratio import Ratio
+from twotower.evaluation.rounds import Round
 from twotower.types import Float64s, Ids
 
 
@@ -24,6 +25,7 @@ class Evaluation:
         seconds: wall time, metrics included.
         competitors: what targets were ranked against; evaluations that differ in it cannot stand in one table.
         sliced: group of items to metric to its amounts and weights; users without a target in the group have no say.
+        rounds: what was found at each moment of a rolling holdout; empty where all were asked once.
         by_seed: seed to metric to its mean, where several fits were averaged user by user.
     """
 
@@ -35,6 +37,7 @@ class Evaluation:
     competitors: str = FULL_CATALOGUE
     sliced: Mapping[str, Mapping[str, Ratio]] = field(default_factory=dict)
     by_seed: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    rounds: tuple[Round, ...] = ()
 
     def __repr__(self) -> str:
         figures = ", ".join(f"{metric} {self.mean(metric):.4f}" for metric in list(self.per_user)[:3])

@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
+from twotower.data.rolling import RollingHoldout
 from twotower.data.split import Holdout, Split
+from twotower.evaluation.audit import split_audit
 from twotower.evaluation.search_result import Options, SearchResult
 
 
@@ -37,10 +39,13 @@ def dataset_facts(split: Split) -> dict[str, Any]:
 
 
 def split_facts(split: Split) -> dict[str, Any]:
-    """Name, training events, users and targets of validation and test, and what competes."""
+    """Name, training events, users and targets of validation and test, what competes, and the audit."""
 
     def part(holdout: Holdout) -> dict[str, int]:
-        return {"users": len(holdout.users()), "targets": len(holdout.target), "asked_at": holdout.at}
+        facts = {"users": len(holdout.users()), "targets": len(holdout.target), "asked_at": holdout.at}
+        if isinstance(holdout, RollingHoldout):
+            facts |= {"moments": len(holdout.moments), "questions": holdout.n_questions}
+        return facts
 
     return {
         "name": split.name,
@@ -49,4 +54,5 @@ def split_facts(split: Split) -> dict[str, Any]:
         "validation": part(split.validation),
         "test": part(split.test),
         "competitors": split.test.competitors,
+        "audit": split_audit(split),
     }

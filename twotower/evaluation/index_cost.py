@@ -1,13 +1,14 @@
 """What an approximate index costs: the same stages with it and with exact retrieval, compared user by user."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twotower.errors import BadConfig
 from twotower.evaluation.evaluation import Evaluation
 from twotower.evaluation.paired import paired
 from twotower.evaluation.resampling import Draws
 from twotower.evaluation.results import IndexCost
+from twotower.metrics.significance import holm_where_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ def index_costs(
         it = paired(evaluations, model, use.exact, metric, draws)
         figures = (it.mean, it.other_mean, it.difference, it.low, it.high, it.p_value)
         costs.append(IndexCost(model, use.index, False, metric, *figures))
-    return tuple(costs)
+    corrected = holm_where_known([cost.p_value for cost in costs])
+    return tuple(replace(cost, p_holm=p_holm) for cost, p_holm in zip(costs, corrected, strict=True))
 
 
 def _check(evaluations: Mapping[str, Evaluation], model: str, use: IndexUse) -> None:

@@ -16,6 +16,7 @@ from twotower.evaluation.resampling import (
 )
 from twotower.evaluation.results import Gain, PeerCheck, StageGain
 from twotower.metrics.metric import Metric
+from twotower.metrics.significance import holm_where_known
 from twotower.types import Float64s
 
 _ENDLESS = 1e300
@@ -60,13 +61,18 @@ def peer_checks(
         metric: e.g. "map@10".
         draws: of the intervals.
     """
-    checks, sign = [], Metric.parse(metric).sign
-    for peer, ours in counterparts.items():
-        if peer in evaluations and ours in evaluations:
-            it = paired(evaluations, ours, peer, metric, draws)
-            weaker = max(sign * it.low, sign * it.high) < 0
-            checks.append(PeerCheck(peer, ours, metric, it.difference, it.low, it.high, weaker))
-    return tuple(checks)
+    sign = Metric.parse(metric).sign
+    pairs = [(peer, ours) for peer, ours in counterparts.items() if peer in evaluations and ours in evaluations]
+    found = [paired(evaluations, ours, peer, metric, draws) for peer, ours in pairs]
+    corrected = holm_where_known([it.p_value for it in found])
+    return tuple(
+        PeerCheck(
+            peer, ours, metric, it.difference, it.low, it.high,
+            weaker=sign * it.difference < 0 and p_holm is not None and p_holm < 1 - draws.level,
+            p_value=it.p_value, p_holm=p_holm,
+        )
+        for (peer, ours), it, p_holm in zip(pairs, found, corrected, strict=True)
+    )  # fmt: skip
 
 
 def stage_gains(
@@ -81,10 +87,11 @@ def stage_gains(
         draws: of intervals and tests.
     """
     gains = []
-    for model, before in builds_on.items():
-        for metric in metrics:
-            it = paired(evaluations, model, before, metric, draws)
-            figures = (it.mean, it.other_mean, it.difference, it.low, it.high, it.p_value)
+    for metric in metrics:
+        found = [paired(evaluations, model, before, metric, draws) for model, before in builds_on.items()]
+        corrected = holm_where_known([it.p_value for it in found])
+        for (model, before), it, p_holm in zip(builds_on.items(), found, corrected, strict=True):
+            figures = (it.mean, it.other_mean, it.difference, it.low, it.high, it.p_value, p_holm)
             gains.append(StageGain(model, before, metric, *figures))
     return tuple(gains)
 

@@ -8,11 +8,12 @@ from typing import Any, Self
 from twotower.errors import BadInput
 from twotower.evaluation.families import OURS, is_foreign
 from twotower.evaluation.results import Calibration, Gain, IndexCost, ModelFacts, PeerCheck, Row, SliceRow, StageGain
+from twotower.evaluation.rows import MomentRow, OrderRow, RivalRow
 from twotower.metrics.metric import Metric
 
-FORMAT = 3
+FORMAT = 4
 """Version of `report.json`."""
-READABLE = (1, 2, FORMAT)
+READABLE = (1, 2, 3, FORMAT)
 """Versions that are read: those of format 1 lack slices, gains, checks and families, which format 2 calls kinds."""
 
 
@@ -39,7 +40,10 @@ class Report:
         peak_memory_bytes: of the process.
         index_costs: of the contenders that ask an index.
         slices: the primary metric and recall for parts of the users and of the targets.
+        moments: the primary metric and recall at every moment of a rolling test.
         gains: of ours over the others, by the primary metric, at every cut-off if it has one.
+        other_order: contenders under both orders of equal times, where that was asked for.
+        rivals: the best of ours beside every rival, by every metric.
         peer_checks: our forms of methods beside those of other libraries.
         stage_gains: what contenders add to those that they build upon.
         calibration: of the scorer's probabilities, if a run has one.
@@ -64,7 +68,10 @@ class Report:
     peak_memory_bytes: int
     index_costs: tuple[IndexCost, ...] = ()
     slices: tuple[SliceRow, ...] = ()
+    moments: tuple[MomentRow, ...] = ()
     gains: tuple[Gain, ...] = ()
+    other_order: tuple[OrderRow, ...] = ()
+    rivals: tuple[RivalRow, ...] = ()
     peer_checks: tuple[PeerCheck, ...] = ()
     stage_gains: tuple[StageGain, ...] = ()
     calibration: Calibration | None = None
@@ -141,7 +148,10 @@ _LISTS: Mapping[str, type[Any]] = {
     "rows": Row,
     "index_costs": IndexCost,
     "slices": SliceRow,
+    "moments": MomentRow,
     "gains": Gain,
+    "other_order": OrderRow,
+    "rivals": RivalRow,
     "peer_checks": PeerCheck,
     "stage_gains": StageGain,
 }

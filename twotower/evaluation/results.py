@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from twotower.evaluation.families import OTHER
 from twotower.metrics.metric import Metric
 
@@ -78,7 +80,9 @@ class PeerCheck:
         difference: our mean minus the peer's.
         low: lower end of the paired bootstrap interval.
         high: upper end.
-        weaker: the whole interval lies on the worse side of zero.
+        weaker: the peer is better and told apart: by `p_holm` where there is one, else by the interval.
+        p_value: of "no difference" (paired permutation test, two-sided); None where it was not tested.
+        p_holm: the same, corrected for all checks.
     """
 
     peer: str
@@ -88,6 +92,8 @@ class PeerCheck:
     low: float
     high: float
     weaker: bool
+    p_value: float | None = None
+    p_holm: float | None = None
 
     @property
     def stronger(self) -> bool:
@@ -110,6 +116,7 @@ class StageGain:
         low: lower end of the paired bootstrap interval.
         high: upper end.
         p_value: of "no difference" (paired permutation test, two-sided).
+        p_holm: the same, corrected for all stages by this metric.
     """
 
     model: str
@@ -121,6 +128,7 @@ class StageGain:
     low: float
     high: float
     p_value: float
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,18 @@ class Calibration:
     observed: tuple[float, ...]
     pairs: tuple[int, ...]
     ece: float
+
+    @property
+    def factor(self) -> float:
+        """How far off probabilities are: the mean ratio of foreseen and observed share, the larger over the smaller.
+
+        It is a geometric mean, in which a bin weighs what is foreseen and observed in it, so that the many pairs that
+        nobody chooses do not hide the few that matter. A bin without a choice is taken to hold half of one.
+        """
+        predicted, n = np.array(self.predicted), np.array(self.pairs)
+        observed = np.maximum(np.array(self.observed), 0.5 / n)
+        weight = n * (predicted + np.array(self.observed))
+        return float(np.exp(np.average(np.abs(np.log(observed / np.maximum(predicted, 1e-12))), weights=weight)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +216,7 @@ class ModelFacts:
         at_border: options whose best value lies at the border of what was tried.
         family: what it is, a key of `families.FAMILIES`.
         seeds: of the fits that were averaged user by user; empty where there is one.
+        follows: how it was brought to the moments of a rolling test; empty where all are asked once.
     """
 
     name: str
@@ -212,6 +233,7 @@ class ModelFacts:
     at_border: tuple[str, ...] = ()
     family: str = OTHER
     seeds: tuple[int, ...] = ()
+    follows: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +251,7 @@ class IndexCost:
         low: lower end of the bootstrap interval of the difference.
         high: upper end.
         p_value: of "no difference" (paired permutation test, two-sided); None if the index is exact.
+        p_holm: the same, corrected for all contenders that ask an index.
     """
 
     model: str
@@ -241,6 +264,7 @@ class IndexCost:
     low: float
     high: float
     p_value: float | None
+    p_holm: float | None = None
 
     @property
     def relative(self) -> float | None:

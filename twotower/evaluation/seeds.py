@@ -7,6 +7,7 @@ import numpy as np
 from twotower.errors import BadConfig
 from twotower.evaluation.evaluation import Evaluation, refuse_mixed, refuse_other_users
 from twotower.evaluation.ratio import Ratio, mean_ratio
+from twotower.evaluation.rounds import mean_rounds
 
 
 def checked_seeds(seeds: Sequence[int]) -> None:
@@ -44,6 +45,7 @@ def pooled(evaluations: Mapping[int, Evaluation]) -> Evaluation:
         competitors=first.competitors,
         sliced={name: _mean_ratios([part.sliced[name] for part in parts]) for name in first.sliced},
         by_seed={seed: part.means for seed, part in evaluations.items()},
+        rounds=mean_rounds([part.rounds for part in parts]),
     )
 
 

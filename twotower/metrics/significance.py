@@ -4,7 +4,7 @@ A column is the per-user values of one metric of one model. All columns share th
 differences between models are paired by construction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,6 +145,20 @@ def holm(p_values: Float64s) -> Float64s:
     stepped = p_values[order] * np.arange(len(p_values), 0, -1)
     corrected = np.empty(len(p_values))
     corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return corrected
+
+
+def holm_where_known(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's correction of the p-values of a family; what was not tested stays None.
+
+    >>> holm_where_known([0.01, None, 0.04])
+    [0.02, None, 0.04]
+    """
+    known = [at for at, p_value in enumerate(p_values) if p_value is not None]
+    corrected: list[float | None] = [None] * len(p_values)
+    if known:
+        for at, p_value in zip(known, holm(np.array([p_values[at] for at in known], np.float64)), strict=True):
+            corrected[at] = float(p_value)
     return corrected
 
 

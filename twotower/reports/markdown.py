@@ -4,7 +4,19 @@ from twotower.evaluation.report import Report
 from twotower.reports import page
 from twotower.reports.section import Insights
 
-_FIRST = ("headline", "repeat", "models", "gains", "stages", "index", "slices", "metrics", "popularity", "scores")
+_FIRST = (
+    "headline",
+    "repeat",
+    "models",
+    "moments",
+    "gains",
+    "stages",
+    "index",
+    "slices",
+    "metrics",
+    "popularity",
+    "scores",
+)
 """Sections that start the page, in this order; all others follow in that of the HTML page."""
 
 

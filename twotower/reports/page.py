@@ -1,5 +1,6 @@
 """The report page: one HTML file without a network, first what a decision needs, then what an engineer asks."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from twotower.metrics.labels import metric_label, metric_meaning
 from twotower.reports import wording
 from twotower.reports.figures import svg
 from twotower.reports.section import Insights, ReportFigure, Section
+from twotower.reports.sections.audit import Audit
 from twotower.reports.sections.cost import Cost
 from twotower.reports.sections.examples import Examples
 from twotower.reports.sections.gains import Gains
@@ -18,6 +20,7 @@ from twotower.reports.sections.headline import Headline
 from twotower.reports.sections.index import Index
 from twotower.reports.sections.metrics import Metrics
 from twotower.reports.sections.models import Models
+from twotower.reports.sections.moments import Moments
 from twotower.reports.sections.popularity import Popularity
 from twotower.reports.sections.repeat import Repeat
 from twotower.reports.sections.scores import Scores
@@ -28,10 +31,11 @@ from twotower.reports.sections.vectors import Vectors
 from twotower.text import gib_text
 
 SECTIONS: tuple[Section[Any], ...] = (
-    Headline(), Gains(), Models(), Metrics(), Slices(), Stages(), Index(), Scores(), Popularity(), Training(),
-    Vectors(), Examples(), Cost(), Repeat(),
+    Headline(), Gains(), Models(), Moments(), Metrics(), Slices(), Stages(), Index(), Scores(), Popularity(),
+    Training(), Vectors(), Examples(), Audit(), Cost(), Repeat(),
 )  # fmt: skip
 """In the order of the page."""
+_HEADING = re.compile(r"<h2>(.*?)</h2>")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -39,7 +43,8 @@ def page(report: Report, insights: Insights | None = None) -> str:
     """The whole page as text; sections that lack their data are left out."""
     environment = _environment()
     frame = environment.get_template("report.html.jinja")
-    return frame.render(report=report, ours=report.hero().name, sections=_partials(environment, report, insights))
+    sections, contents = _with_addresses(_partials(environment, report, insights))
+    return frame.render(report=report, ours=report.hero().name, sections=sections, contents=contents)
 
 
 def figures_of(report: Report, insights: Insights | None = None) -> list[ReportFigure]:
@@ -58,6 +63,18 @@ def _partials(environment: Environment, report: Report, insights: Insights | Non
             partial = environment.get_template(f"sections/{section.name}.html.jinja")
             figures = {f.file: svg(f.draw, f.alt, f.size) for f in section.figures(report, value)}
             yield partial.render(report=report, value=value, figures=figures, **words)
+
+
+def _with_addresses(partials: Iterator[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The sections with an address for each heading, and the table of contents: addresses and titles, escaped."""
+    contents: list[tuple[str, str]] = []
+
+    def addressed(heading: re.Match[str]) -> str:
+        address = re.sub(r"[^a-z0-9]+", "-", heading[1].lower()).strip("-") or f"section-{len(contents)}"
+        contents.append((address, heading[1]))
+        return f'<h2 id="{address}">{heading[1]}</h2>'
+
+    return [_HEADING.sub(addressed, partial) for partial in partials], contents
 
 
 def _environment() -> Environment:

@@ -8,7 +8,8 @@ from twotower.evaluation.report import Report
 from twotower.evaluation.results import ModelFacts, Row
 from twotower.metrics.labels import metric_label
 from twotower.metrics.metric import VALUE_METRICS, Metric
-from twotower.reports import wording
+from twotower.reports import candour, wording
+from twotower.reports.audit import audit_lines
 from twotower.text import aligned, gib_text
 
 _HEADLINE_METRICS = ("map", "precision", "ndcg", "hit_rate")
@@ -32,15 +33,23 @@ def print_report(report: Report, file: TextIO | None = None) -> None:
     """Prints the headline table with its conditions."""
     test = report.split["test"]
     conditions = (
-        f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users, {test['targets']:,} targets · "
+        f"{report.dataset['name']} · {report.split['name']} · {test['users']:,} users{times_asked(report)}, "
+        f"{test['targets']:,} targets · "
         f"{asked(report)}"
     )
     stages = [wording.stage_gain_line(report, gain) for gain in report.stage_gains if gain.metric == report.primary]
     costs = [wording.index_cost_line(report, cost) for cost in report.index_costs]
     peers = wording.weaker(report) or list(filter(None, [wording.peers_are_matched(report)]))
-    further = [*peers, *stages, *costs]
+    candid = [candour.conclusion(report), *candour.leads(report), *candour.warnings(report), *audit_lines(report)]
+    further = [*filter(None, candid), *peers, *stages, *costs]
     lines = [conditions, "", text_table(report), *([""] if further else []), *further]
     (file or sys.stdout).write("\n".join(lines) + "\n")
+
+
+def times_asked(report: Report) -> str:
+    """How often users are asked in a rolling test; nothing where each is asked once."""
+    test = report.split["test"]
+    return f" asked {test['questions']:,} times at {test['moments']:,} moments" if "questions" in test else ""
 
 
 def asked(report: Report) -> str:

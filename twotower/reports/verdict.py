@@ -7,6 +7,7 @@ from twotower.evaluation.families import HEADLINES, OURS
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Gain, Row
 from twotower.metrics.metric import Metric
+from twotower.reports.wording import ALIKE, mark
 
 MAX_PEERS = 4
 """Others in the first figure, and as many runs beside ours; the tables hold all."""
@@ -22,7 +23,8 @@ class Verdict:
         row: its primary metric.
         peers: the others, best first: the best of every family in `HEADLINES` and the baseline always among them.
         called: ours and the others, to the name with what it is.
-        behind: the other one that is better, if one is.
+        behind: the other one whose figure is better, if one's is.
+        behind_is_sure: whether the data tell the two apart.
     """
 
     ours: str
@@ -30,6 +32,7 @@ class Verdict:
     peers: tuple[str, ...]
     called: Mapping[str, str]
     behind: str | None
+    behind_is_sure: bool = False
 
 
 def verdict_of(report: Report) -> Verdict:
@@ -50,7 +53,13 @@ def verdict_of(report: Report) -> Verdict:
     called = {name: f"{name} ({', '.join(roles[name])})" if name in roles else name for name in peers}
     better = foreign[0].name if foreign and ranked.index(foreign[0]) < ranked.index(hero) else None
     row = report.row(hero.name, report.primary)
-    return Verdict(hero.name, row, peers, {hero.name: mine, **called}, better)
+    return Verdict(hero.name, row, peers, {hero.name: mine, **called}, better, _is_sure(report, better))
+
+
+def _is_sure(report: Report, better: str | None) -> bool:
+    """Whether the data tell ours apart from a better one; where they were not tested, the figures alone speak."""
+    tested = [row for row in report.rivals if (row.rival, row.metric) == (better, report.primary)]
+    return better is not None and not any(mark(report, row) == ALIKE for row in tested)
 
 
 def gains_of(report: Report, verdict: Verdict) -> list[tuple[str, list[Gain]]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import Gain, IndexCost, ModelFacts, PeerCheck, Row, SliceRow, StageGain
+from twotower.evaluation.rows import RivalRow
 from twotower.evaluation.slices import SLICES
 from twotower.metrics.labels import CATALOGUE, metric_label
 from twotower.metrics.metric import Metric, name_and_cut_off
@@ -12,13 +13,16 @@ BETTER, WORSE, ALIKE = "▲", "▼", "≈"
 MARKS = f"{BETTER} better, {WORSE} worse, {ALIKE} not told apart"
 
 
-def mark(report: Report, row: Row | SliceRow) -> str:
-    """Whether a model was told apart from the baseline; nothing where that was not tested."""
+def mark(report: Report, row: Row | SliceRow | RivalRow) -> str:
+    """Whether a model was told apart from the other one; nothing where that was not tested.
+
+    It is the one rule of the page: the p-value after Holm's correction lies below one minus the level.
+    """
     if row.p_holm is None or row.difference is None:
         return ""
     if row.p_holm >= 1 - report.level:
         return ALIKE
-    sign = Metric.parse(row.metric if isinstance(row, SliceRow) else row.key).sign
+    sign = Metric.parse(row.key if isinstance(row, Row) else row.metric).sign
     return BETTER if sign * row.difference > 0 else WORSE
 
 
@@ -30,7 +34,7 @@ def index_cost_line(report: Report, cost: IndexCost) -> str:
     share = "" if cost.relative is None else f"{cost.relative:+.2%}, "
     return (
         f"{quality}, with exact retrieval {cost.exact_mean:.4f}: {share}difference {cost.difference:+.5f} "
-        f"({report.level:.0%} interval {cost.low:+.5f} to {cost.high:+.5f}, p {cost.p_value:.4f})"
+        f"({report.level:.0%} interval {cost.low:+.5f} to {cost.high:+.5f}, {_p_text(cost)})"
     )
 
 
@@ -40,8 +44,18 @@ def stage_gain_line(report: Report, gain: StageGain) -> str:
     return (
         f"{gain.model} beside {gain.before}: {metric_label(gain.metric)} {gain.before_mean:.4f} to {gain.mean:.4f}, "
         f"{share}difference {gain.difference:+.5f} ({report.level:.0%} interval {gain.low:+.5f} to {gain.high:+.5f}, "
-        f"p {gain.p_value:.4f})"
+        f"{_p_text(gain)}{_not_told_apart(report, gain)})"
     )
+
+
+def _p_text(tested: IndexCost | StageGain) -> str:
+    """The p-value after Holm, or as it is in reports of before."""
+    return f"p {tested.p_value:.4f}" if tested.p_holm is None else f"p {tested.p_holm:.4f} after Holm"
+
+
+def _not_told_apart(report: Report, gain: StageGain) -> str:
+    p_value = gain.p_value if gain.p_holm is None else gain.p_holm
+    return ": the data do not tell them apart" if p_value >= 1 - report.level else ""
 
 
 def peer_line(report: Report, check: PeerCheck) -> str:
@@ -63,7 +77,7 @@ def peers_are_matched(report: Report) -> str:
     if not report.peer_checks or weaker(report):
         return ""
     names = ", ".join(f"{check.ours} and {check.peer}" for check in report.peer_checks)
-    return f"Our methods are not weaker than those of other libraries, within the interval: {names}."
+    return f"None of our methods is weaker than its counterpart of another library, as far as the data tell: {names}."
 
 
 def gain_line(gain: Gain) -> str:

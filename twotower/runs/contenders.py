@@ -9,9 +9,11 @@ from twotower.config.compose import instantiate
 from twotower.errors import BadConfig
 from twotower.evaluation.contest import Entrant
 from twotower.evaluation.families import OURS, STAGE
+from twotower.evaluation.follow import Follow
 from twotower.evaluation.index_cost import IndexUse
 from twotower.protocols import Recommender
 from twotower.runs.bundle import Bundle
+from twotower.runs.following import RunInTime
 from twotower.runs.served_run import ServedRun
 from twotower.stages.recommender import FirstStage, GoldStandard, TwoStageRecommender
 from twotower.stages.retriever import Retriever
@@ -132,6 +134,7 @@ def contenders_of(bundles: Sequence[Bundle], settings: Mapping[str, Any], *, pre
             OURS if name == (names.both or names.first) else STAGE,
             {_seed(bundle): partial(_stage, bundle, settings, name) for bundle in others},
             _seed(first),
+            _in_time(served, first, names, settings, name),
         )
         for name, stage in recommenders.items()
     }
@@ -186,10 +189,17 @@ def _refuse_other_index(one: ServedRun, other: ServedRun) -> None:
         )
 
 
-def _stage(bundle: Bundle, settings: Mapping[str, Any], name: str) -> Recommender:
+def _stage(bundle: Bundle, settings: Mapping[str, Any], name: str) -> Entrant:
     """One stage of a run that is opened for it."""
     served = ServedRun.open(bundle.directory)
-    return _makers(served, bundle, StageNames.of(served, bundle), settings)[name]()
+    names = StageNames.of(served, bundle)
+    stage = _makers(served, bundle, names, settings)[name]()
+    return Entrant(stage, follow=_in_time(served, bundle, names, settings, name))
+
+
+def _in_time(served: ServedRun, bundle: Bundle, names: StageNames, settings: Mapping[str, Any], name: str) -> Follow:
+    """How a stage of a run follows a rolling test."""
+    return RunInTime(served, lambda now: _makers(now, bundle, names, settings)[name]()).follow()
 
 
 def _makers(

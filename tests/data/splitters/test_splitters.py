@@ -21,6 +21,7 @@ from twotower.data.splitters import (
     LeaveLast,
     PerUserRatio,
     RandomSplit,
+    Rolling,
     SampledNegatives,
     TimeQuantile,
     UserHeldOut,
@@ -67,6 +68,7 @@ EVERY = [
     ColdItems(share=0.2, seed=3),
     ColdUsers(share=0.2, shown=1, seed=3),
     SampledNegatives(split=LeaveLast(n=2), n=5),
+    Rolling(split=ByTime(validation=250, test=330), every_days=20 / DAY),
 ]
 
 

@@ -6,6 +6,7 @@ from twotower.data.splitters.held_out import ColdItems, RandomSplit, UserHeldOut
 from twotower.data.splitters.parts import Splitter
 from twotower.data.splitters.per_user import LeaveLast, PerUserRatio
 from twotower.data.splitters.published import Published
+from twotower.data.splitters.rolling import Rolling
 from twotower.data.splitters.sampled import SampledNegatives
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PerUserRatio",
     "Published",
     "RandomSplit",
+    "Rolling",
     "SampledNegatives",
     "Splitter",
     "TimeQuantile",

@@ -7,6 +7,7 @@ import numpy as np
 from twotower.data.dataset import Dataset
 from twotower.data.split import Holdout, Split
 from twotower.data.splitters.parts import Splitter
+from twotower.data.splitters.rolling import refuse_rolling
 from twotower.errors import BadConfig, BadInput
 from twotower.types import Bools, Ids, Ragged
 
@@ -41,9 +42,10 @@ class SampledNegatives:
         """Cuts, then draws.
 
         Raises:
-            BadInput: a user has touched so many items that fewer than `n` are left.
+            BadInput: a user has touched so many items that fewer than `n` are left, or the test is a rolling one.
         """
         cut = self.inner.split(dataset)
+        refuse_rolling(cut, self.name)
         validation, test = (
             with_negatives(part, self.n, (self.seed, number), where=f"split {self.name} of {dataset.name}")
             for number, part in enumerate((cut.validation, cut.test))

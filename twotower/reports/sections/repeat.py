@@ -50,7 +50,7 @@ class Repeat(Section[Commands]):
             f"Split `{split['name']}`: {split['train_events']:,} training events; validation {validation['users']:,} "
             f"users with {validation['targets']:,} targets; test {test['users']:,} users with {test['targets']:,} "
             "targets",
-            f"Every user with a test target is asked once: {tables.asked(report)}",
+            f"Every user with a test target is{tables.times_asked(report) or ' asked once'}: {tables.asked(report)}",
             f"Seed {report.seed}; {report.wall_seconds:,.0f} s in all; peak memory {memory}",
             "Machine: " + ", ".join(f"{name} {fact}" for name, fact in report.machine.items()),
             "Versions: " + ", ".join(f"{name} {version}" for name, version in report.versions.items()),

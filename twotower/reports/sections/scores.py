@@ -76,7 +76,11 @@ class Scores(Section[RankNetScores]):
             return
         yield f"## Calibration of {calibration.scorer}"
         n_pairs = sum(calibration.pairs)
-        yield f"Expected calibration error {calibration.ece:.5f} over {n_pairs:,} pairs of user and candidate."
+        yield (
+            f"Foreseen and observed shares differ by a factor of {calibration.factor:.2f} on average, over {n_pairs:,} "
+            f"pairs of user and candidate; the expected calibration error of {calibration.ece:.5f} is small because "
+            "nearly all pairs are foreseen and observed near zero."
+        )
         bins = zip(calibration.predicted, calibration.observed, calibration.pairs, strict=True)
         yield table([["predicted", "observed", "pairs"], *([f"{p:.5f}", f"{o:.5f}", f"{n:,}"] for p, o, n in bins)])
 

@@ -9,7 +9,6 @@ from matplotlib.ticker import FuncFormatter
 
 from twotower.evaluation.report import Report
 from twotower.evaluation.results import SliceRow
-from twotower.metrics.metric import Metric
 from twotower.reports import wording
 from twotower.reports.figures import SIZE, Look
 from twotower.reports.section import ReportFigure, Section
@@ -34,7 +33,7 @@ class Slices(Section[None]):
         return [
             ReportFigure(
                 f"slices_{kind}",
-                partial(draw_slices, of_kind),
+                partial(draw_slices, report, of_kind),
                 f"Difference of {ours} from {report.baseline} by {kind}, with intervals",
                 (SIZE[0], 0.9 + 0.33 * len(of_kind)),
             )
@@ -56,14 +55,14 @@ class Slices(Section[None]):
             yield table([["model", *heads], *cells])
 
 
-def draw_slices(rows: Sequence[SliceRow], axes: Axes, look: Look) -> None:
-    """Difference from the baseline with its interval, a line per slice; filled where it was told apart."""
+def draw_slices(report: Report, rows: Sequence[SliceRow], axes: Axes, look: Look) -> None:
+    """Difference from the baseline with its interval, a line per slice; filled where the table's mark says apart."""
     for at, row in enumerate(rows):
         low, high = row.difference_low, row.difference_high
         difference = row.difference or 0.0
-        sure = low is not None and high is not None and not low <= 0 <= high
-        better = Metric.parse(row.metric).sign * difference > 0
-        colour = look.soft if not sure else look.series[0] if better else look.series[4]
+        mark = wording.mark(report, row)
+        sure = mark in (wording.BETTER, wording.WORSE)
+        colour = look.soft if not sure else look.series[0] if mark == wording.BETTER else look.series[4]
         if low is not None and high is not None:
             axes.plot([low, high], [at, at], color=colour, linewidth=1.8, solid_capstyle="butt")
         marker = "o" if not sure else "^" if difference > 0 else "v"
@@ -75,4 +74,4 @@ def draw_slices(rows: Sequence[SliceRow], axes: Axes, look: Look) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.4g}" if value else "0"))
     axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel(f"difference; a ring ({wording.ALIKE}) where the interval holds 0")
+    axes.set_xlabel(f"difference; a ring ({wording.ALIKE}): not told apart after Holm")
