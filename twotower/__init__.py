@@ -56,6 +56,8 @@ _PUBLIC = {
     "protocols": "Ranker Recommender VectorIndex",
     "reports.writers": "read_report write_report",
     "runs.bundle": "Bundle",
+    "runs.fitted_model": "FittedModel load",
+    "runs.fitting": "fitted",
     "runs.indexing": "build_index",
     "runs.publishing": "publish save_model",
     "runs.served_run": "ServedRun",

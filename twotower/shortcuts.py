@@ -9,7 +9,7 @@ from typing import Any, Final
 
 _BEHIND: Final = {
     "from_frames": "twotower.data.frames.dataset_of_frames",
-    "fit": "twotower.runs.fitted_model.fitted",
+    "fit": "twotower.runs.fitting.fitted",
 }
 
 

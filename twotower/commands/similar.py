@@ -13,7 +13,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = argparse.ArgumentParser(
         "python -m twotower similar",
-        description="Prints the items whose vectors are most like an item's, by cosine (models with vectors).",
+        description="Prints the items whose vectors are most like an item's, by cosine; of a model without vectors "
+        "those that the same users touched.",
     )
     command.add_argument("--item", required=True, help="item id as in your data")
     command.add_argument("--k", type=int, default=10, help="wanted items (default: 10)")

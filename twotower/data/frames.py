@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from twotower.data.arrow_tables import arrow_table
 from twotower.data.column_kinds import column_kinds, title_column
 from twotower.data.dataset import Dataset
+from twotower.data.reading.assembly import FeatureRows
 from twotower.data.reading.bad_rows import BadRows, OnBadRows
 from twotower.data.reading.file_checks import check_columns, check_file
 from twotower.data.reading.files import CSV, column_names, read_rows
 from twotower.data.reading.raw_table import RawTable
 from twotower.data.reading.raw_times import TimeUnit
 from twotower.data.sources.tabular import EventsFile, FeaturesFile, Tabular
+from twotower.data.tables import FeatureSchema
+from twotower.errors import BadConfig
 
 
 class Frames(Tabular):
@@ -104,3 +108,40 @@ def _whole(path: Path, key: str) -> pa.Table:
     check_columns(path, names, (key,))
     rows = read_rows(path, BadRows(), texts=(key,), others=[name for name in names if name != key], form=CSV)
     return rows.as_arrow()
+
+
+def feature_rows(frame: Any, what: str, schema: FeatureSchema, id_column: str | None = None) -> FeatureRows:
+    """Ids and features of a table as those of a data set that is already there; columns that it lacks are missing.
+
+    Args:
+        frame: a table in memory or a path; one row an id.
+        what: "items" or "users".
+        schema: the columns of the data set.
+        id_column: None: the one that is called after `what`, or the only one that is no feature.
+
+    Raises:
+        BadConfig: which column holds the ids is not plain.
+        BadInput: an id stands twice, or a value is not of its column's kind.
+    """
+    tables: dict[str, pa.Table] = {}
+    named = [] if id_column is None else [id_column]
+    if isinstance(frame, pd.DataFrame) and frame.index.name is not None:
+        named = named or [str(frame.index.name)]
+    path = _taken(frame, what, named or [what[:-1]], tables)
+    names = tables[path].column_names if path in tables else column_names(Path(path), named)
+    key = named[0] if named else _id_column(names, what, schema)
+    there = [column for column in schema.columns if column.name in names and column.name != key]
+    kinds = {c.name: {"kind": str(c.kind), "low": c.low, "high": c.high} for c in there}
+    frames = Frames(tables, interactions={"path": path, "user": "user", "item": "item"}, root=Path.cwd())
+    with BadRows() as bad:
+        return frames.feature_rows(FeaturesFile(path=path, id=key, columns=kinds), bad)
+
+
+def _id_column(names: Sequence[str], what: str, schema: FeatureSchema) -> str:
+    others = [name for name in names if name not in schema.names]
+    for name in (what[:-1], f"{what[:-1]}_id", "id"):
+        if name in others:
+            return name
+    if len(others) != 1:
+        raise BadConfig(f"{what}: which column holds the ids? name it with id=, one of {', '.join(names)}")
+    return others[0]

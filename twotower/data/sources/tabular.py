@@ -184,11 +184,8 @@ class Tabular:
         table = self._rows(spec, bad, texts, others)
         taken = {spec.user, spec.item, spec.kind}
         time = table.twin(spec.time, f"{spec.time} (time)") if spec.time in taken and spec.time else spec.time
-        value = (
-            table.twin(spec.value, f"{spec.value} (value)")
-            if spec.value in {*taken, time} and spec.value
-            else spec.value
-        )
+        twice = spec.value if spec.value in {*taken, time} else None
+        value = table.twin(twice, f"{twice} (value)") if twice else spec.value
         table.check_ids(spec.user)
         table.check_ids(spec.item)
         if spec.kind is not None:
@@ -202,16 +199,20 @@ class Tabular:
     def _rows(
         self, spec: EventsFile | FeaturesFile, bad: BadRows, texts: Sequence[str], others: Sequence[str]
     ) -> RawTable:
-        """The wanted columns of a file."""
         form = Delimited(delimiter=spec.delimiter, encoding=spec.encoding)
         return read_rows(self.root / spec.path, bad, texts=texts, others=others, form=form)
 
     def _features(
         self, spec: FeaturesFile | None, events: RawTable, key: str, bad: BadRows
     ) -> tuple[FeatureRows | None, Array | None]:
-        """FeatureRows and ids (text) of one feature file; refuses events whose id it does not list."""
         if spec is None:
             return None, None
+        rows = self.feature_rows(spec, bad)
+        refuse_unknown(events, key, rows.ids, spec.path)
+        return rows, rows.ids
+
+    def feature_rows(self, spec: FeaturesFile, bad: BadRows) -> FeatureRows:
+        """Ids (text) and features of one file."""
         specs = spec.specs()
         texts = [name for name, column in specs.items() if column.kind in AS_TEXT]
         others = [name for name, column in specs.items() if column.kind not in AS_TEXT and not column.file]
@@ -221,9 +222,8 @@ class Tabular:
         table.check_unique(spec.id)
         for name, column in specs.items():
             check_column(table, name, column, spec.time_unit, spec.decimal)
-        ids = row_ids(table, spec.id)
-        refuse_unknown(events, key, ids, spec.path)
-        return FeatureRows(ids, {column_of(n, s): column_values(table, n, s, self.root) for n, s in specs.items()}), ids
+        values = {column_of(n, s): column_values(table, n, s, self.root) for n, s in specs.items()}
+        return FeatureRows(row_ids(table, spec.id), values)
 
 
 def from_yaml(
