@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "allowed": "allow",
     "ann.annoy_trees": "AnnoyIndex",
     "ann.auto": "AutoIndex",
     "ann.exact": "ExactIndex",

@@ -1,5 +1,6 @@
 """What `twotower/__init__.py` gives by name, for type checkers."""
 
+from twotower.allowed import allow as allow
 from twotower.ann.annoy_trees import AnnoyIndex as AnnoyIndex
 from twotower.ann.auto import AutoIndex as AutoIndex
 from twotower.ann.exact import ExactIndex as ExactIndex
