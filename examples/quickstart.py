@@ -1,11 +1,11 @@
 """A market, its split, towers and RankNet, and five ads for user 42: the library in ten lines."""
 
-from twotower import ByWeek, Marketplace, TrainOptions, TwoTower
+from twotower import ByWeek, Marketplace, TwoTower
 from twotower.metrics.ranking import average_precision
 
 dataset = Marketplace(size="demo").load()
 split = ByWeek(test_week="2017-W18").split(dataset)
-model = TwoTower(training=TrainOptions(epochs=3, seed=0)).fit(split)
+model = TwoTower(epochs=3, seed=0).fit(split)
 
 queries = split.test.queries()
 top = model.recommend(queries, k=5)

@@ -19,7 +19,7 @@ JOBS = sorted(p for folder in ("pipelines", "index", "examples") for p in (ROOT 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 FLOORS = {
-    0: {"twotower", "errors", "allowed", "types", "protocols", "topk", "text", "cores", "storage"},
+    0: {"twotower", "errors", "allowed", "shortcuts", "types", "protocols", "topk", "text", "cores", "storage"},
     1: {"data", "features", "nn", "ann", "metrics"},
     2: {"training", "stages", "evaluation"},
     3: {"models", "tuning"},

@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "allowed": "allow",
     "ann.annoy_trees": "AnnoyIndex",
     "ann.auto": "AutoIndex",
     "ann.exact": "ExactIndex",
@@ -56,6 +57,8 @@ _PUBLIC = {
     "protocols": "Ranker Recommender VectorIndex",
     "reports.writers": "read_report write_report",
     "runs.bundle": "Bundle",
+    "runs.fitted_model": "FittedModel load",
+    "runs.fitting": "fitted",
     "runs.indexing": "build_index",
     "runs.publishing": "publish save_model",
     "runs.served_run": "ServedRun",

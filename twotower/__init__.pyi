@@ -1,5 +1,6 @@
 """What `twotower/__init__.py` gives by name, for type checkers."""
 
+from twotower.allowed import allow as allow
 from twotower.ann.annoy_trees import AnnoyIndex as AnnoyIndex
 from twotower.ann.auto import AutoIndex as AutoIndex
 from twotower.ann.exact import ExactIndex as ExactIndex
@@ -63,6 +64,9 @@ from twotower.protocols import VectorIndex as VectorIndex
 from twotower.reports.writers import read_report as read_report
 from twotower.reports.writers import write_report as write_report
 from twotower.runs.bundle import Bundle as Bundle
+from twotower.runs.fitted_model import FittedModel as FittedModel
+from twotower.runs.fitted_model import load as load
+from twotower.runs.fitting import fitted as fitted
 from twotower.runs.indexing import build_index as build_index
 from twotower.runs.publishing import publish as publish
 from twotower.runs.publishing import save_model as save_model

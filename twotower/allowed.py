@@ -1,7 +1,8 @@
-"""Classes that a file or a word of the command line may name: an allow-list, and what installed packages register."""
+"""Classes that a file or a word of the command line may name: an allow-list, what packages register, plugins."""
 
 import importlib
 import inspect
+import os
 import re
 from importlib.metadata import entry_points
 from typing import Any, Final
@@ -30,6 +31,8 @@ _MORE: Final = {
 }
 """What is named one by one: groups of options, and the one function, which only reads the YAML of own data."""
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+PLUGIN_MODULES: Final = "TWOTOWER_PLUGINS"
+"""Environment variable with modules of the user's own, split by commas; processes that are started inherit it."""
 _WHAT = "only models, indexes, sources, splitters and groups of options of twotower, and what a package registers"
 
 
@@ -60,7 +63,39 @@ def named_class(target: object, *kinds: str) -> Any:
         if inspect.isclass(found):
             kind = next((kind for kind, (_, methods) in _ROOMS.items() if _has(found, methods)), OPTIONS)
             return _of_kind(target, found, kind, kinds)
-    raise BadConfig(f"_target_ {target!r} is refused: {_WHAT} (entry points {PLUGINS!r}) may be named")
+    if target.rpartition(".")[0] in _plugin_modules():
+        found = _attribute(target)
+        of = next((k for k, (_, methods) in _ROOMS.items() if inspect.isclass(found) and _has(found, methods)), None)
+        if of is not None:
+            return _of_kind(target, found, of, kinds)
+    raise BadConfig(
+        f"_target_ {target!r} is refused: {_WHAT} (entry points {PLUGINS!r}) or a module of plugins=[…] may be named"
+    )
+
+
+def allow(*modules: str) -> None:
+    """Lets models, indexes, sources and splitters of some modules be named too, in this process and those it starts.
+
+    Only the user says this, in Python, as `plugins=[my.module]` or by the variable `TWOTOWER_PLUGINS`; no file can.
+
+    Args:
+        modules: import paths, such as `my_package.models`.
+
+    Raises:
+        BadConfig: one cannot be imported.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever the user's own module does
+            raise BadConfig(
+                f"plugins: {module!r} cannot be imported: {type(error).__name__}: {one_line(error)}"
+            ) from error
+    os.environ[PLUGIN_MODULES] = ",".join(dict.fromkeys([*_plugin_modules(), *modules]))
+
+
+def _plugin_modules() -> list[str]:
+    return [name.strip() for name in os.environ.get(PLUGIN_MODULES, "").split(",") if name.strip()]
 
 
 def _registered() -> set[str]:

@@ -1,6 +1,7 @@
 """Text for people: aligned columns, Markdown tables, hints at near names, messages in one line."""
 
 import difflib
+import html
 import re
 from collections.abc import Container, Iterable, Sequence
 
@@ -53,6 +54,15 @@ def table(rows: Cells) -> str:
     """A Markdown table; the first row is its head."""
     header, *body = ("| " + " | ".join(printable(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
     return "\n".join([header, "|---|" + "---:|" * (len(rows[0]) - 1), *body])
+
+
+def html_table(rows: Cells, caption: str) -> str:
+    """A small HTML table for notebooks; no cell can bring in markup of its own."""
+    said = (
+        "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(printable(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><caption>{html.escape(printable(caption))}</caption>{''.join(said)}</table>"
 
 
 def near(name: str, known: Iterable[str]) -> str:

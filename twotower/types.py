@@ -114,6 +114,12 @@ class Ragged:
         kept = np.sort(np.unique(keys, return_index=True)[1])
         return Ragged.from_lengths(self.values[kept], np.bincount(row[kept], minlength=len(self)))
 
+    def joined(self, other: "Ragged") -> "Ragged":
+        """Row by row, these values followed by those of another of as many rows."""
+        rows = np.concatenate([self.row_ids(), other.row_ids()])
+        values = np.concatenate([self.values, other.values])
+        return Ragged.from_lengths(values[np.argsort(rows, kind="stable")], self.lengths + other.lengths)
+
     def last(self, n: int) -> "Ragged":
         """Every row cut to its last `n` values."""
         lengths = np.minimum(self.lengths, n)

@@ -12,13 +12,13 @@ QUICKSTART = ROOT / "examples" / "quickstart.py"
 
 
 def body(source: str) -> str:
-    """What follows the imports."""
-    return source[re.search(r"^dataset = ", source, re.MULTILINE).start() :].strip()
+    """What follows the docstring."""
+    return source[source.index("from twotower") :].strip()
 
 
 def test_the_code_in_the_readme_is_the_script():
-    shown = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
-    assert shown.strip() == body(QUICKSTART.read_text())
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert body(QUICKSTART.read_text()) in [block.strip() for block in shown]
 
 
 @pytest.mark.slow

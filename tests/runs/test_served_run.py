@@ -131,9 +131,19 @@ def test_similar_items_are_nearest_by_cosine_and_a_bias_has_no_say(shelf):
     assert similar[0].cosine == pytest.approx(cosine.max(), abs=1e-5)
 
 
+def test_a_model_without_vectors_compares_items_by_who_touched_them(shelf):
+    served = ServedRun.open(shelf.run("knn").directory)
+    touched = np.zeros((len(served.files.item_ids), len(served.files.histories)))
+    for user, items in enumerate(served.files.histories):
+        touched[items, user] = 1 / np.sqrt(max(1, len(set(items.tolist()))))
+    units = touched / np.maximum(np.linalg.norm(touched, axis=1, keepdims=True), 1e-12)
+    cosine = units @ units[5]
+    cosine[5] = -2
+    similar = served.similar(105, 3)
+    np.testing.assert_allclose([place.cosine for place in similar], np.sort(cosine)[::-1][:3], atol=1e-5)
+
+
 def test_what_cannot_be_similar_is_said(shelf):
-    with pytest.raises(BadConfig, match="its model has no item vectors that could be compared"):
-        ServedRun.open(shelf.run("knn").directory).similar(105)
     served = ServedRun.open(shelf.run("als").directory)
     with pytest.raises(UnknownId):
         served.similar(999)

@@ -139,8 +139,6 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
     from twotower.runs.prepared import load_prepared
 
     _refuse_mixed(bundles)
-    first = bundles[0].config()
-    dataset = load_prepared(first["data"], Path(first["prepared"]))
     for bundle in bundles:
         if "production" in bundle.manifest:
             raise BundleError(
@@ -152,6 +150,9 @@ def _common_split(bundles: Sequence[Bundle]) -> "Split":
                 f"run {bundle.name!r} was refreshed and knows events beyond the moment of the test; "
                 "evaluate the run as it was trained"
             )
+    first = bundles[0].config()
+    dataset = load_prepared(first["data"], Path(first["prepared"]))
+    for bundle in bundles:
         if bundle.manifest["dataset"] != dataset.fingerprint():
             raise BundleError(
                 f"run {bundle.name!r} was trained on data {str(bundle.manifest['dataset'])[:8]}…, but its source now "

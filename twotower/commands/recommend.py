@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from twotower.allowed import allow
 from twotower.commands.console import run_command, shows_everything
 from twotower.text import aligned, printable
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--k", type=int, default=10, help="wanted items (default: 10)")
     command.add_argument("--run", default="latest", help="name or path of the run (default: the newest)")
     command.add_argument("--ranker", metavar="RUN", help="another run of the same data that ranks the candidates")
+    command.add_argument("--plugins", metavar="MODULE", action="append", help="a module of your own models; may repeat")
     command.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     command.add_argument("--where", action="append", metavar="RULE", help="catalogue rule; repeat it to join by and")
     command.add_argument("--candidates", type=int, metavar="N", help="retrieved items that are ranked (default: 500)")
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    allow(*(options.plugins or ()))
     from twotower.runs.served_run import ServedRun
 
     served = ServedRun.open(options.run, options.runs_dir, ranker=options.ranker)

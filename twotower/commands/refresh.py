@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from twotower.allowed import allow
 from twotower.commands.console import run_command
 
 
@@ -15,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
         "histories, profiles, popularity, new users and, for two_tower, new items. An index is built again.",
     )
     command.add_argument("--run", default="latest", help="name or path of the run (default: the newest)")
+    command.add_argument("--plugins", metavar="MODULE", action="append", help="a module of your own models; may repeat")
     command.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     command.add_argument("--as", dest="name", metavar="NAME", help="name of the refreshed run (default: the run's own)")
     return command
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    allow(*(options.plugins or ()))
     from twotower.runs.bundle import Bundle
     from twotower.runs.refreshing import refresh
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from twotower.allowed import allow
 from twotower.commands.console import run_command
 
 
@@ -13,11 +14,13 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     command = argparse.ArgumentParser(
         "python -m twotower similar",
-        description="Prints the items whose vectors are most like an item's, by cosine (models with vectors).",
+        description="Prints the items whose vectors are most like an item's, by cosine; of a model without vectors "
+        "those that the same users touched.",
     )
     command.add_argument("--item", required=True, help="item id as in your data")
     command.add_argument("--k", type=int, default=10, help="wanted items (default: 10)")
     command.add_argument("--run", default="latest", help="name or path of the run (default: the newest)")
+    command.add_argument("--plugins", metavar="MODULE", action="append", help="a module of your own models; may repeat")
     command.add_argument("--runs-dir", default="runs", help="folder of runs (default: runs)")
     command.add_argument("--where", action="append", metavar="RULE", help="catalogue rule; repeat it to join by and")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -31,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    allow(*(options.plugins or ()))
     from twotower.runs.served_run import ServedRun
     from twotower.text import aligned
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twotower.allowed import named_class
+from twotower.allowed import allow, named_class
 from twotower.config.checked import fitting
 from twotower.config.overrides import group_choices, readable, value_word
 from twotower.errors import BadConfig, TwoTowerError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 SEARCH_PATH = "hydra.searchpath"
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SCHEME = re.compile(r"\w+://|\$\{")
 
 
@@ -41,6 +42,7 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
     Raises:
         BadConfig: an override does not parse or names a group, file or key that is not there.
     """
+    overrides = without_plugins(overrides)
     refuse_hydra_words(overrides)
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -62,6 +64,26 @@ def compose(overrides: Sequence[str] = (), config_name: str = "train") -> "DictC
             return hydra_compose(config_name, overrides=words)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise BadConfig(readable(error)) from error
+
+
+def without_plugins(words: Sequence[str]) -> list[str]:
+    """The other words; modules of `plugins=[my.module]` are allowed from now on.
+
+    Raises:
+        BadConfig: one is no import path or cannot be imported.
+    """
+    others = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") != "plugins":
+            others.append(word)
+            continue
+        modules = [name.strip(" '\"") for name in value.strip("[] ").split(",") if name.strip()]
+        for module in modules:
+            if not _MODULE.fullmatch(module):
+                raise BadConfig(f"{word!r}: {module!r} is no module; write plugins=[my_package.my_module]")
+        allow(*modules)
+    return others
 
 
 def refuse_hydra_words(overrides: Sequence[str]) -> None:

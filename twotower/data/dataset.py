@@ -5,16 +5,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
-from twotower.data.tables import Categories, FeatureTable, MultiCategories
+from twotower.data.tables import Categories, FeatureTable, MultiCategories, moment_text
 from twotower.data.versions import ItemVersions, Lifetimes, overlay
 from twotower.errors import BadInput, MissingData
+from twotower.shortcuts import shortcut
+from twotower.text import html_table
 from twotower.types import Array
 
 __all__ = ["Dataset", "ItemVersions", "Lifetimes"]
@@ -55,6 +57,64 @@ class Dataset:
     def __repr__(self) -> str:
         sizes = f"{self.n_users:,} users, {self.n_items:,} items, {len(self.interactions):,} events"
         return f"<Dataset {self.name}: {sizes}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.facts(), repr(self))
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What there is, for people: name and description."""
+        times = self.interactions.time
+        return [
+            ("users", f"{self.n_users:,}{_columns(self.users)}"),
+            ("items", f"{self.n_items:,}{_columns(self.items)}"),
+            ("events", f"{len(self.interactions):,} ({', '.join(self.interactions.kinds)})"),
+            ("events as read", f"{len(self.touched):,}"),
+            ("from", moment_text(int(times.min())) if len(times) else "never"),
+            ("to", moment_text(int(times.max())) if len(times) else "never"),
+        ]
+
+    @classmethod
+    def from_frames(
+        cls,
+        events: Any,
+        *,
+        items: Any = None,
+        users: Any = None,
+        user: str = "user",
+        item: str = "item",
+        time: str | None = None,
+        kind: str | None = None,
+        value: str | None = None,
+        **options: Any,
+    ) -> "Dataset":
+        """A data set of tables in memory (pandas, Arrow, or what speaks the Arrow protocol, as polars) or of paths.
+
+        Where an items table is given it is the catalogue: events of items that it lacks are refused; so with users.
+        Features are the other columns, by what they hold: numbers continuous, dates timestamps, lists of fractions
+        vectors, other lists and `a|b` multi_categorical, texts categorical, or text where most rows have their own.
+
+        Args:
+            events: one row an event.
+            items: one row an item.
+            users: one row a user.
+            user: column of user ids, in events and users.
+            item: column of item ids, in events and items.
+            time: column of times: dates, ISO texts, or numbers in `time_unit`; None: rows stand in their order.
+            kind: column of event kinds, e.g. view, buy; None: all alike.
+            value: column of numbers, e.g. ratings; None: 1 each.
+            options: `target` and `dislike` (roles of events, as in the YAML of own data), `time_unit` (s, or d, ms, us,
+                ns), `title` (item column; None: that of texts called title or name), `category`, `item_columns` and
+                `user_columns` (kinds by column that win; None leaves one out), `name` of the data set, `on_bad_rows`
+                (raise or drop).
+
+        Raises:
+            BadConfig: an option or column kind that does not exist, or something that is no table.
+            BadInput: a column is missing or holds what cannot be read; the text names table, row and value.
+        """
+        made: Dataset = shortcut("from_frames")(
+            events, items=items, users=users, user=user, item=item, time=time, kind=kind, value=value, **options
+        )
+        return made
 
     def __post_init__(self) -> None:
         sizes = {
@@ -207,6 +267,11 @@ class Dataset:
             facts["title"],
             *(Interactions.load(directory / f"{n}.parquet") if facts.get(n) else None for n in ("log", "disliked")),
         )
+
+
+def _columns(table: FeatureTable) -> str:
+    names = ", ".join(f"{column.name} {column.kind.value}" for column in table.schema.columns)
+    return f": {names}" if names else ""
 
 
 def _bytes(array: Array) -> bytes:

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from twotower.data.dataset import Dataset
 from twotower.data.ids import IdMap
 from twotower.data.interactions import Interactions
-from twotower.data.reading.assembly import take_or_missing
+from twotower.data.plain_ids import whole_number
+from twotower.data.reading.assembly import FeatureRows, take_or_missing
+from twotower.data.stacking import stacked, take
 from twotower.data.tables import FeatureTable
 from twotower.data.versions import ItemVersions, Lifetimes
-from twotower.types import Bools, Ids
+from twotower.errors import BadInput
+from twotower.types import Array, Bools, Ids
 
 _EVER = np.iinfo(np.int64)
 
@@ -55,6 +59,66 @@ def grown(dataset: Dataset, users: IdMap, items: IdMap, *, new_items: bool = Tru
         versions=None if dataset.versions is None else _moved_versions(dataset.versions, item_of),
         lifetimes=_lifetimes(dataset.lifetimes, item_rows),
     )
+
+
+def extended(dataset: Dataset, *, users: FeatureRows | None = None, items: FeatureRows | None = None) -> Dataset:
+    """The data set with more users and items, numbered after the others; known ones get the features given now.
+
+    Args:
+        dataset: has the columns of the rows.
+        users: ids and features.
+        items: ids and features. Where lifetimes are known, new items are for sale from now on.
+    """
+    user_ids, user_table = _with_rows(dataset.user_ids, dataset.users, users)
+    item_ids, item_table = _with_rows(dataset.item_ids, dataset.items, items)
+
+    def sized(events: Interactions | None) -> Interactions | None:
+        return None if events is None else replace(events, n_users=len(user_ids), n_items=len(item_ids))
+
+    interactions = sized(dataset.interactions)
+    assert interactions is not None
+    lifetimes = dataset.lifetimes
+    if lifetimes is not None:
+        added = len(item_ids) - dataset.n_items
+        lifetimes = Lifetimes(
+            np.append(lifetimes.since, np.full(added, _EVER.min)), np.append(lifetimes.until, np.full(added, _EVER.max))
+        )
+    return replace(
+        dataset, interactions=interactions, log=sized(dataset.log), disliked=sized(dataset.disliked), users=user_table,
+        items=item_table, user_ids=user_ids, item_ids=item_ids, lifetimes=lifetimes,
+    )  # fmt: skip
+
+
+def _with_rows(ids: IdMap, table: FeatureTable, rows: FeatureRows | None) -> tuple[IdMap, FeatureTable]:
+    if rows is None:
+        return ids, table
+    known = ids.to_internal(rows.ids, unknown=-1)
+    joined = IdMap.of([*ids.external.tolist(), *_like(ids, rows.ids[known < 0])], ids.what)
+    before = np.append(np.arange(len(ids)), np.full(len(joined) - len(ids), -1))
+    now = before.copy()
+    now[joined.to_internal(rows.ids)] = len(ids) + np.arange(len(rows.ids))
+    given = {column.name: values for column, values in rows.columns.items()}
+    values = {
+        name: take(stacked(table[name], given[name]), now) if name in given else take_or_missing(table[name], before)
+        for name in table.schema.names
+    }
+    return joined, FeatureTable(table.schema, values, len(joined))
+
+
+def _like(ids: IdMap, new: Array) -> list[Any]:
+    """New ids as numbers where the known ones are and all of them can be.
+
+    Raises:
+        BadInput: the known ids are numbers, but a new one is none.
+    """
+    if ids.external.dtype.kind not in "iu":
+        return list(new)
+    numbers = [whole_number(text) for text in new]
+    if None in numbers:
+        raise BadInput(
+            f"{ids.what} {new[numbers.index(None)]!r}: the {ids.what} ids of this data set are whole numbers"
+        )
+    return list(numbers)
 
 
 def _joined(older: IdMap, newer: IdMap) -> IdMap:

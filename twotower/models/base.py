@@ -14,11 +14,12 @@ from twotower.data.dataset import Dataset
 from twotower.data.interactions import Interactions
 from twotower.data.split import Split
 from twotower.errors import BadConfig, BadInput, BundleError, NotFitted
-from twotower.models.options import changed
+from twotower.models.checks import check_queries
+from twotower.models.facade import FitsDataSets, changed_options
 from twotower.protocols import Ranker
 from twotower.topk import top_k
 from twotower.training.context import QUIET, FitContext
-from twotower.types import Array, Floats, Queries, Ragged, TopK
+from twotower.types import Array, Floats, Queries, TopK
 
 BLOCK_CELLS = 4_000_000
 """Scores made at once by `recommend`: 16 MB of float32, and 100 MB with what a sparse product needs on the way."""
@@ -30,7 +31,7 @@ LONGEST_REPR = 120
 FACTS, ARRAYS = "model.json", "model.safetensors"
 
 
-class Model(ABC):
+class Model(FitsDataSets, ABC):
     """Whatever can be fitted, tuned, saved, published as a run and asked for lists.
 
     A subclass is a keyword-only dataclass: its fields are its options, each written once with its default; `require`
@@ -58,7 +59,10 @@ class Model(ABC):
 
     @abstractmethod
     def fit(self, split: Split, context: FitContext = QUIET) -> Self:
-        """Learns from `split.train` (and may watch `split.validation`); the same seed gives the same model."""
+        """Learns from `split.train` (and may watch `split.validation`); the same seed gives the same model.
+
+        Given a `Dataset` instead, it learns from all events and gives a `FittedModel`, see there.
+        """
 
     @abstractmethod
     def recommend(self, queries: Queries, k: int) -> TopK:
@@ -125,6 +129,11 @@ class Model(ABC):
         return type(self)(**{**self.options(), **self.found_options()}).fit(split, context)
 
     @property
+    def uses_validation(self) -> bool:
+        """Whether a fit learns anything from a validation part; one that does not may learn from all events at once."""
+        return self.finds_options
+
+    @property
     def finds_options(self) -> bool:
         """Whether `fit` finds options out by watching `split.validation`, which the last fit cannot."""
         return type(self).found_options is not Model.found_options
@@ -181,10 +190,12 @@ class Model(ABC):
 
     def __repr__(self) -> str:
         """Class, the options that are not the defaults, and what was learnt: a line of a notebook."""
-        given = ", ".join(f"{name}={value!r}" for name, value in changed(self.options(), type(self)().options()))
-        if len(given) > LONGEST_REPR:
-            given = given[:LONGEST_REPR].rpartition(", ")[0] + ", …"
-        return f"<{type(self).__name__}({given}), {self._learnt()}>"
+        changed = ", ".join(
+            f"{name}={value!r}" for name, value in changed_options(self.options(), type(self)().options())
+        )
+        if len(changed) > LONGEST_REPR:
+            changed = changed[:LONGEST_REPR].rpartition(", ")[0] + ", …"
+        return f"<{type(self).__name__}({changed}), {self._learnt()}>"
 
     def _learnt(self) -> str:
         return f"fitted on {self.n_items:,} items" if self.n_items else "not fitted"
@@ -192,8 +203,7 @@ class Model(ABC):
     def _check(self, queries: Queries) -> None:
         """Refuses queries that this model cannot read; every `score` begins with it."""
         self._check_fitted()
-        refuse_foreign_items(queries.histories, self.n_items, "history")
-        refuse_foreign_items(queries.exclusions, self.n_items, "exclusion")
+        check_queries(queries, type(self).__name__, self.n_items)
 
     def _check_fitted(self) -> None:
         if not self.n_items:
@@ -266,17 +276,6 @@ def finite_arrays(path: Path) -> dict[str, Array]:
         if not np.isfinite(array).all():
             raise BundleError(f"{path}: {name} holds NaN or infinite numbers; fit again")
     return state
-
-
-def refuse_foreign_items(items: Ragged, n_items: int, what: str) -> None:
-    """Refuses ids beyond the catalogue; negative ones stand for items that nobody knows and may pass."""
-    foreign = items.values >= n_items
-    if foreign.any():
-        first = int(foreign.argmax())
-        raise BadInput(
-            f"{what} of query {items.row_ids()[first]} names item {items.values[first]}, but the model knows items "
-            f"0..{n_items - 1}; give NO_ITEM (-1) for an unknown item, or fit again on the grown catalogue"
-        )
 
 
 def load_model(directory: Path) -> Model:

@@ -80,6 +80,11 @@ class Blend(ScoringModel):
         """Whether a member does."""
         return any(member.serves_new_items for member in self.members)
 
+    @property
+    def uses_validation(self) -> bool:
+        """Whether weights are to be chosen, or a member uses it."""
+        return self.weights is None or any(member.uses_validation for member in self.members)
+
     def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Fits every member on train, then chooses weights on validation."""
         self.members = [m.fit(split, context.inside(folder)) for folder, m in _folders(self.members)]

@@ -1,6 +1,6 @@
 """Ranges of a model's options: `require(self, dim=positive, l2=not_negative)` refuses what cannot be meant."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,3 @@ def or_none(within: Range) -> Range:
 positive = Range("above 0", lambda value: _is_number(value) and value > 0)
 not_negative = at_least(0)
 count = Range("a whole number of at least 1", lambda value: isinstance(value, int) and _is_number(value) and value >= 1)
-
-
-def changed(options: Mapping[str, Any], defaults: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, Any]]:
-    """Options that differ from the defaults, those of groups under the group's name."""
-    for name, value in options.items():
-        default = defaults[name]
-        if isinstance(value, Mapping) and isinstance(default, Mapping):
-            yield from changed(value, default, f"{under}{name}.")
-        elif value != default:
-            yield f"{under}{name}", value

@@ -92,6 +92,11 @@ class TwoStage(Model):
         self.second = self.second.fit_for_test(split, context.inside(SECOND))
         return self._ready(split)
 
+    @property
+    def uses_validation(self) -> bool:
+        """Whether a stage does."""
+        return self.first.uses_validation or self.second.uses_validation
+
     def again(self, split: Split, context: FitContext = QUIET) -> Self:
         """New models of both stages, each in its own way."""
         first = self.first.again(split, context.inside(FIRST))

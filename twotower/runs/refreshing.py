@@ -61,7 +61,12 @@ def refresh(bundle: Bundle, *, name: str | None = None) -> Refreshed:
     Raises:
         BundleError: the source has other columns than the run learnt from.
     """
-    config, old, model = bundle.config(), bundle.serving(), bundle.model()
+    config = bundle.config()
+    if "data" not in config:
+        raise BundleError(
+            f"run {bundle.name!r} was published from Python and names no source to read anew; fit and publish it again"
+        )
+    old, model = bundle.serving(), bundle.model()
     dataset = load_prepared(config["data"], Path(config["prepared"]))
     _refuse_other_columns(bundle, old, dataset)
     takes_items = _is_two_tower(model)

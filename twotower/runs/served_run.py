@@ -3,69 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 
 from twotower.allowed import OPTIONS
 from twotower.ann.base import IndexBase
-from twotower.ann.exact import ExactIndex
 from twotower.config.compose import instantiate
 from twotower.data.plain_ids import one_id
-from twotower.errors import BadConfig, BadInput, BundleError
+from twotower.errors import BadInput
 from twotower.models.base import Model
 from twotower.protocols import Ranker
 from twotower.runs.answer import Answer, Explanation, Reason, Recommended
-from twotower.runs.bundle import LATEST, Bundle, HasVectors
+from twotower.runs.bundle import LATEST, Bundle
+from twotower.runs.serve_options import ServeOptions
 from twotower.runs.serving_files import ServingFiles
-from twotower.stages.filters import lifetime_masks, rule_masks
-from twotower.stages.list_retriever import ListRetriever
-from twotower.stages.pair_ranker import PairRanker
+from twotower.runs.serving_stages import first_stage, likeness_of, other_ranker, stages_under
 from twotower.stages.recommender import FirstStage, How, Trace, TwoStageRecommender
-from twotower.stages.retriever import Retriever
-from twotower.stages.similar import because, similar_items
-from twotower.stages.strategies import checked_strategy, retriever_for
+from twotower.stages.similar import because, similar_items, vectors_of_histories
 from twotower.types import NO_ITEM, UNKNOWN_USER, Bools, Floats, Ids, Queries, Ragged, TopK
 
+__all__ = ["ServeOptions", "ServedRun", "headings"]
+
 SHOWN_FEATURES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """How lists are made.
-
-    Attributes:
-        n_candidates: how many retrieved items are ranked.
-        exclude_seen: whether items that the user has touched are left out.
-        only_available: whether items that are sold or not listed yet are left out, where lifetimes are known.
-        where: catalogue rules such as `price<=15000`; an item must meet all.
-        at: the moment of asking, seconds since the epoch; None: that of the newest event.
-        strategy: how candidates are found: direct (ask the index with the user's vector), pseudo (with the mean of the
-            vectors of the history's items) or cluster (RankNet chooses cells of the index).
-        recent: newest events that pseudo reads.
-        n_cells: cells that share the candidates of cluster; None: a sixteenth of them, at least 16.
-    """
-
-    n_candidates: int = 500
-    exclude_seen: bool = True
-    only_available: bool = True
-    where: Sequence[str] = ()
-    at: int | None = None
-    strategy: str = "direct"
-    recent: int = 100
-    n_cells: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuses what cannot be meant.
-
-        Raises:
-            BadConfig: an unknown strategy, or fewer than one event or cell.
-        """
-        checked_strategy(self.strategy)
-        for name in ("recent", "n_cells"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise BadConfig(f"{name} must be at least 1, got {value}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,16 +73,41 @@ class ServedRun:
         """
         bundle = Bundle.open(run, runs_dir)
         files, model = bundle.serving(), bundle.model()
-        index = bundle.index() if bundle.has_vectors else None
-        direct = _first_stage(bundle, model, index)
-        second = model.ranker() if ranker is None else _other_ranker(bundle, Bundle.open(ranker, runs_dir))
+        index, vectors = (bundle.index(), bundle.item_vectors()) if bundle.has_vectors else (None, None)
+        other = None if ranker is None else other_ranker(bundle, Bundle.open(ranker, runs_dir))
         chosen = bundle.config().get("serve")
         options = instantiate(chosen, OPTIONS) if chosen else ServeOptions()
         if bundle.replaced():
             return cls.open(run, runs_dir, ranker=ranker)
         name = bundle.name if ranker is None else f"{bundle.name} + {Bundle.open(ranker, runs_dir).name}"
-        stages = _stages(files, direct, second, options)
-        return cls(name, files, stages, options, index is not None, direct, model, second, _likeness(model))
+        return cls.of(name, files, model, options=options, index=index, vectors=vectors, ranker=other)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        files: ServingFiles,
+        model: Model,
+        *,
+        options: ServeOptions,
+        index: IndexBase | None = None,
+        vectors: Floats | None = None,
+        ranker: Ranker | None = None,
+    ) -> Self:
+        """What answers for a model, wherever it comes from.
+
+        Args:
+            name: how answers call it.
+            files: ids, catalogue, histories.
+            model: fitted.
+            options: how lists are made.
+            index: of the model's item vectors; None: they are compared one by one.
+            vectors: the item vectors, if the model has some. Shape [N, D].
+            ranker: second stage instead of the model's own.
+        """
+        direct, second = first_stage(model, index, vectors), ranker or model.ranker()
+        stages = stages_under(files, direct, second, options)
+        return cls(name, files, stages, options, index is not None, direct, model, second, likeness_of(model))
 
     @property
     def popularity_then(self) -> Floats:
@@ -137,7 +122,7 @@ class ServedRun:
             BadConfig: a catalogue rule does not fit the catalogue, or the index does not suit the strategy.
         """
         options = replace(self.options, **changes)
-        stages = _stages(self.files, self.direct, self.ranker, options)
+        stages = stages_under(self.files, self.direct, self.ranker, options)
         return replace(self, recommender=stages, options=options)
 
     def query(self, user: Any = None, history: Sequence[Any] = ()) -> Queries:
@@ -147,9 +132,19 @@ class ServedRun:
             UnknownId: an item of the history is not in the catalogue.
             BadInput: the user is no id, or several.
         """
-        users = np.array([UNKNOWN_USER]) if user is None else self._row_of(user)
-        items = self.files.item_ids.to_internal(list(history))
-        return self.files.queries(users, Ragged.from_lists([items]), exclude_seen=self.options.exclude_seen)
+        return self.queries([user], [history])
+
+    def queries(self, users: Sequence[Any], histories: Sequence[Sequence[Any]]) -> Queries:
+        """Queries from external ids, None for nobody in particular; given histories follow the known ones.
+
+        Raises:
+            UnknownId: an item of a history is not in the catalogue.
+            BadInput: a user is no id, or several.
+        """
+        rows = np.array([UNKNOWN_USER if user is None else self._row_of(user)[0] for user in users])
+        items = self.files.item_ids.to_internal([item for history in histories for item in history])
+        given = Ragged.from_lengths(items, np.array([len(history) for history in histories], np.int64))
+        return self.files.queries(rows, given, exclude_seen=self.options.exclude_seen)
 
     def _row_of(self, user: Any) -> Ids:
         """The row of a user, or UNKNOWN_USER. Shape [1]."""
@@ -192,25 +187,50 @@ class ServedRun:
             known,
         )
 
-    def similar(self, item: Any, k: int = 10) -> tuple[Reason, ...]:
+    def alike(self) -> Floats:
+        """Vectors whose cosine says how alike items are: the model's, else of who touched them. Shape [N, D]."""
+        if self.likeness is not None:
+            return self.likeness
+        return vectors_of_histories(self.files.histories, len(self.files.item_ids))
+
+    def scores(self, queries: Queries, rows: Sequence[int], items: Sequence[Any]) -> Floats:
+        """Scores of pairs by the stage that orders lists, popularity where nothing is known of the user. Shape [P].
+
+        Args:
+            queries: the users.
+            rows: query of each pair. P of them.
+            items: external id of each pair. P of them.
+
+        Raises:
+            UnknownId: an item is not in the catalogue.
+        """
+        row, item = np.asarray(rows, np.int64), self.files.item_ids.to_internal(items)
+        order = np.argsort(row, kind="stable")
+        asked = Ragged.from_lengths(item[order], np.bincount(row, minlength=len(queries)))
+        width = int(asked.lengths.max(initial=0))
+        pairs = asked.padded(width)
+        candidates = TopK(pairs, np.where(pairs == NO_ITEM, -np.inf, 0).astype(np.float32))
+        found = self.model.pair_scores(queries, candidates) if len(rows) else candidates.scores
+        unknown = ~self.direct.knows(queries)
+        found[unknown] = self.files.popularity[np.maximum(pairs[unknown], 0)]
+        scores = np.empty(len(rows), np.float32)
+        scores[order] = found[pairs != NO_ITEM]
+        return scores
+
+    def similar(self, item: Any, k: int = 10, vectors: Floats | None = None) -> tuple[Reason, ...]:
         """The items most like one item, by the cosine of their vectors, under the rules of `options`.
 
         Args:
             item: external id.
             k: wanted items.
+            vectors: what `alike` gave; None: it is asked. Shape [N, D].
 
         Raises:
             UnknownId: the item is not in the catalogue.
             BadInput: k < 1.
-            BadConfig: the run's model has no item vectors.
         """
-        if self.likeness is None:
-            raise BadConfig(
-                f"run {self.name!r}: its model has no item vectors that could be compared; "
-                "similar is for models with vectors, such as two_tower, als or mf_warp"
-            )
         row, k = self.files.item_ids.to_internal([item]), min(k, len(self.files.item_ids))
-        top = similar_items(self.likeness, row, k, self.recommender.allowed)
+        top = similar_items(self.alike() if vectors is None else vectors, row, k, self.recommender.allowed)
         pairs = zip(top.items[0].tolist(), top.scores[0].tolist(), strict=True)
         return tuple(Reason(self._id(i), self.title_of(i), cosine) for i, cosine in pairs if i != NO_ITEM)
 
@@ -240,47 +260,6 @@ class ServedRun:
     def _title(self, item: int) -> str | None:
         name = self.files.title
         return None if name is None else str(self.files.catalogue.describe(item).get(name, "")) or None
-
-
-def _first_stage(bundle: Bundle, model: Model, index: IndexBase | None) -> FirstStage:
-    """The model over its index, over exact search where none was built, or its own lists where it has no vectors."""
-    if not bundle.has_vectors:
-        return ListRetriever(model, model.n_items)
-    vectors = bundle.item_vectors()
-    encoder = cast(HasVectors, model)
-    return Retriever(encoder, index or ExactIndex(metric="inner_product").build(vectors), vectors)
-
-
-def _likeness(model: Model) -> Floats | None:
-    return cast(HasVectors, model).likeness if model.has_vectors else None
-
-
-def _other_ranker(bundle: Bundle, other: Bundle) -> Ranker:
-    """The second stage of another run, or its model's scores where it has none.
-
-    Raises:
-        BundleError: it was trained on other data, whose ids mean other items.
-    """
-    if other.manifest["dataset"] != bundle.manifest["dataset"]:
-        raise BundleError(
-            f"run {other.name!r} cannot rank for run {bundle.name!r}: they were trained on different data; "
-            "train both on the same"
-        )
-    model = other.model()
-    return model.ranker() or PairRanker(model)
-
-
-def _stages(
-    files: ServingFiles, retriever: FirstStage, ranker: Ranker | None, options: ServeOptions
-) -> TwoStageRecommender:
-    """The two stages under the rules of the options."""
-    rules = rule_masks(options.where, files.catalogue)
-    if options.only_available:
-        rules |= lifetime_masks(files.lifetimes, files.at if options.at is None else options.at)
-    chosen = retriever_for(options.strategy, retriever, ranker, recent=options.recent, n_cells=options.n_cells)
-    return TwoStageRecommender(
-        chosen, ranker, n_candidates=options.n_candidates, rules=rules, popularity=files.popularity
-    )
 
 
 def headings(how: Sequence[How], known: Bools) -> tuple[How, ...]:

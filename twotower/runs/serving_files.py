@@ -113,13 +113,13 @@ class ServingFiles:
             Queries in which users whom the model does not know by id are `UNKNOWN_USER`.
         """
         given = Ragged.empty(len(users)) if given is None else given
-        history = _joined(_rows(self.histories, users), given)
-        excluded = _joined(_rows(self.exclusions, users), given) if exclude_seen else Ragged.empty(len(users))
+        history = _rows(self.histories, users).joined(given)
+        excluded = _rows(self.exclusions, users).joined(given) if exclude_seen else Ragged.empty(len(users))
         if not exclude_seen and self.disliked is not None:
             excluded = _rows(self.disliked, users)
         times = None
         if self.times is not None:  # what is given has just happened
-            times = _joined(_rows(self.times, users), Ragged(np.full(len(given.values), self.at), given.offsets))
+            times = _rows(self.times, users).joined(Ragged(np.full(len(given.values), self.at), given.offsets))
         if self.recognised is not None:
             users = np.where(self.recognised[users] & (users != UNKNOWN_USER), users, UNKNOWN_USER)
         return Queries(users, history, excluded, times=times)
@@ -218,11 +218,3 @@ def _rows(table: Ragged, users: Ids) -> Ragged:
     taken = table.take(users[known])
     lengths[known] = taken.lengths
     return Ragged.from_lengths(taken.values, lengths)
-
-
-def _joined(first: Ragged, second: Ragged) -> Ragged:
-    """Row by row, `first` followed by `second`."""
-    rows = np.concatenate([first.row_ids(), second.row_ids()])
-    values: Array = np.concatenate([first.values, second.values])
-    order = np.argsort(rows, kind="stable")
-    return Ragged.from_lengths(values[order], first.lengths + second.lengths)

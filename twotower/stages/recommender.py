@@ -15,6 +15,7 @@ from twotower.types import NO_ITEM, UNKNOWN_USER, Array, Bools, Floats, Ids, Que
 How = Literal["known user", "from the given history", "popular items"]
 """Which way a query is answered."""
 Stage = Callable[[Queries, int], TopK]
+Select = Callable[[TopK, int], TopK]
 SEEN = "seen before"
 _BLOCK_QUERIES = 1024
 _GOLD_PAIRS = 1 << 25
@@ -115,11 +116,12 @@ class TwoStageRecommender:
         self._last_allowed: tuple[Bools, Bools] | None = None
         self.popularity = np.full(retriever.n_items, -np.inf, np.float32) if popularity is None else popularity
 
-    def recommend(self, queries: Queries, k: int) -> TopK:
-        """Ranked lists [B, k] without excluded or disallowed items."""
+    def recommend(self, queries: Queries, k: int, select: Select = TopK.head) -> TopK:
+        """Ranked lists [B, k] without excluded or disallowed items; `select` chooses k of the ranked candidates."""
         if k < 1:
             raise BadInput(f"k must be at least 1, got {k}")
-        blocks = [self._rank(block, self._candidates(block, k)).head(k) for block in queries.blocks(_BLOCK_QUERIES)]
+        ranked = (self._rank(block, self._candidates(block, k)) for block in queries.blocks(_BLOCK_QUERIES))
+        blocks = [select(candidates, k) for candidates in ranked]
         return TopK.concatenate(blocks) if blocks else TopK.nothing(0, k)
 
     def trace(self, queries: Queries, k: int, *, unfiltered: bool = True) -> Trace:

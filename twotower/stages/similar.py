@@ -45,6 +45,34 @@ def similar_items(vectors: Floats, items: Ids, k: int, allowed: Bools | None = N
     return top_k(scores, k, Ragged.from_lists([[item] for item in items]))
 
 
+def vectors_of_histories(histories: Ragged, n_items: int, dim: int = 64) -> Floats:
+    """Item vectors whose cosine says by how much the same users touched two items: a truncated SVD of who touched what.
+
+    For models that have no vectors of their own. Users count the less, the more they touched.
+
+    Args:
+        histories: internal ids of every user.
+        n_items: size of the catalogue.
+        dim: most numbers of a vector.
+
+    Returns:
+        float32; 0 for items that nobody touched. Shape [N, at most dim].
+    """
+    from scipy import sparse
+    from sklearn.utils.extmath import randomized_svd
+
+    once = histories.first_occurrences()
+    weights = 1 / np.sqrt(np.maximum(once.lengths, 1))[once.row_ids()]
+    touched = sparse.csr_array((weights, (once.values, once.row_ids())), shape=(n_items, max(1, len(once))))
+    if touched.shape[1] <= dim:
+        return np.asarray(touched.todense(), np.float32)
+    if n_items <= dim:
+        values, left = np.linalg.eigh(np.asarray((touched @ touched.T).todense()))
+        return np.asarray(left * np.sqrt(np.maximum(values, 0)), np.float32)
+    left, values, _ = randomized_svd(touched, dim, random_state=0)
+    return np.asarray(left * values, np.float32)
+
+
 def because(vectors: Floats, item: int, history: Ids, n: int = 3) -> list[Because]:
     """The n items of a history whose vectors are most like an item's, best first, each once.
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from twotower.data.reading.bad_rows import BadRows
 from twotower.data.reading.file_checks import check_columns, check_file, text_lines, undecodable
-from twotower.data.reading.json_files import read_json_lines
+from twotower.data.reading.json_files import field_names, read_json_lines
 from twotower.data.reading.opening import (
     Delimited,
     format_of,
@@ -65,6 +65,18 @@ def read_rows(
             table.constant(name, value)
         tables.append(table)
     return RawTable.joined(path, tables)
+
+
+def column_names(path: Path, wanted: Sequence[str]) -> list[str]:
+    """Names of the columns of a file, or of the first part of a folder; `wanted` ones help to find the delimiter."""
+    part = parts_of(path)[0]
+    match format_of(part):
+        case "parquet":
+            return list(pq.read_schema(pa.BufferReader(opened(part).read())).names)
+        case "json":
+            return field_names(part)
+    refuse_binary(part)
+    return header(part, settled(part, CSV, wanted))
 
 
 def n_rows_of(path: Path) -> int:

@@ -55,6 +55,15 @@ def read_json_lines(
     return RawTable(path, table.select(list(fields)), np.arange(1, table.num_rows + 1), bad)
 
 
+def field_names(path: Path) -> list[str]:
+    """Names of the fields of all objects of a file, in the order in which they first stand there."""
+    if first_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        records = _array(path)
+    else:
+        records = [_parsed(line) for line in text_lines(path, "utf-8") if line.strip()]
+    return list(dict.fromkeys(name for record in records if isinstance(record, dict) for name in record))
+
+
 def _line_by_line(path: Path, bad: BadRows, fields: Sequence[str], texts: Sequence[str]) -> RawTable:
     """The slow way, for files that the fast way could not parse: line by line, mixed types as text."""
     return _table(path, bad, [_parsed(line) for line in text_lines(path, "utf-8") if line.strip()], fields, texts)

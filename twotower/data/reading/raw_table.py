@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twotower.data.plain_ids import kind_name, plain_codes
+from twotower.data.reading.arrow_types import usual_types
 from twotower.data.reading.bad_rows import BadRows
 from twotower.data.reading.cell_lists import is_list
 from twotower.data.reading.raw_times import MISSING_WORDS, TimeUnit, parse_times, wrong_unit
@@ -35,7 +36,7 @@ class RawTable:
     def __init__(self, path: Path, table: pa.Table, rows: Ids, bad: BadRows) -> None:
         self.path = path
         self.rows = rows
-        self._table = _usual_types(table)
+        self._table = usual_types(table)
         self._bad = bad
         self._parts = [(path, len(rows))]
         self._part = np.zeros(len(rows), np.int32)
@@ -63,6 +64,10 @@ class RawTable:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def as_arrow(self) -> pa.Table:
+        """The columns as they are now."""
+        return self._table
 
     def constant(self, name: str, value: str) -> None:
         """Adds a text column with one value in every row."""
@@ -257,23 +262,6 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_nested(kind):
         return pa.chunked_array([pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())])
     return column.cast(pa.string())
-
-
-def _usual_types(table: pa.Table) -> pa.Table:
-    """The same values in types that every function of Arrow takes; bytes that are text as text."""
-    for at, field in enumerate(table.schema):
-        kind, usual = field.type, None
-        if pa.types.is_float16(kind):
-            usual = pa.float32()
-        elif kind == pa.string_view() or kind == pa.large_string():
-            usual = pa.string() if table.nbytes < 1 << 30 else pa.large_string()
-        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or kind == pa.binary_view():
-            usual = pa.string()
-        try:
-            table = table if usual is None else table.set_column(at, field.name, table[at].cast(usual))
-        except pa.ArrowInvalid:
-            continue  # bytes that are no text
-    return table
 
 
 def _all_text(table: pa.Table) -> pa.Table:

@@ -1,7 +1,7 @@
 """Your own data: a file of events and, if you like, one of items and one of users, in CSV, JSON or Parquet."""
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,8 +99,7 @@ class FeaturesFile:
 
 File = TypeVar("File", EventsFile, FeaturesFile)
 _STRUCTURED = ("columns", "target", "dislike")
-_NOTHING = (None, "", "null", "~")
-"""What stands in a YAML for an option that is not given."""
+_NOTHING = (None, "", "null", "~")  # what stands in a YAML for an option that is not given
 
 
 class Tabular:
@@ -182,14 +181,11 @@ class Tabular:
         spec = self.interactions
         texts = tuple(name for name in (spec.user, spec.item, spec.kind) if name)
         others = tuple(name for name in (spec.time, spec.value) if name)
-        table = read_rows(self.root / spec.path, bad, texts=texts, others=others, form=_form(spec))
+        table = self._rows(spec, bad, texts, others)
         taken = {spec.user, spec.item, spec.kind}
         time = table.twin(spec.time, f"{spec.time} (time)") if spec.time in taken and spec.time else spec.time
-        value = (
-            table.twin(spec.value, f"{spec.value} (value)")
-            if spec.value in {*taken, time} and spec.value
-            else spec.value
-        )
+        twice = spec.value if spec.value in {*taken, time} else None
+        value = table.twin(twice, f"{twice} (value)") if twice else spec.value
         table.check_ids(spec.user)
         table.check_ids(spec.item)
         if spec.kind is not None:
@@ -200,24 +196,34 @@ class Tabular:
             table.check_numbers(value, decimal=spec.decimal)
         return Events(table, spec.user, spec.item, time, value, spec.kind, ordered=True)
 
+    def _rows(
+        self, spec: EventsFile | FeaturesFile, bad: BadRows, texts: Sequence[str], others: Sequence[str]
+    ) -> RawTable:
+        form = Delimited(delimiter=spec.delimiter, encoding=spec.encoding)
+        return read_rows(self.root / spec.path, bad, texts=texts, others=others, form=form)
+
     def _features(
         self, spec: FeaturesFile | None, events: RawTable, key: str, bad: BadRows
     ) -> tuple[FeatureRows | None, Array | None]:
-        """FeatureRows and ids (text) of one feature file; refuses events whose id it does not list."""
         if spec is None:
             return None, None
+        rows = self.feature_rows(spec, bad)
+        refuse_unknown(events, key, rows.ids, spec.path)
+        return rows, rows.ids
+
+    def feature_rows(self, spec: FeaturesFile, bad: BadRows) -> FeatureRows:
+        """Ids (text) and features of one file."""
         specs = spec.specs()
         texts = [name for name, column in specs.items() if column.kind in AS_TEXT]
         others = [name for name, column in specs.items() if column.kind not in AS_TEXT and not column.file]
         texts += [column.weights for column in specs.values() if column.weights]
-        table = read_rows(self.root / spec.path, bad, texts=(spec.id, *texts), others=others, form=_form(spec))
+        table = self._rows(spec, bad, (spec.id, *texts), others)
         table.check_ids(spec.id)
         table.check_unique(spec.id)
         for name, column in specs.items():
             check_column(table, name, column, spec.time_unit, spec.decimal)
-        ids = row_ids(table, spec.id)
-        refuse_unknown(events, key, ids, spec.path)
-        return FeatureRows(ids, {column_of(n, s): column_values(table, n, s, self.root) for n, s in specs.items()}), ids
+        values = {column_of(n, s): column_values(table, n, s, self.root) for n, s in specs.items()}
+        return FeatureRows(row_ids(table, spec.id), values)
 
 
 def from_yaml(
@@ -292,7 +298,3 @@ def _name(where: str, value: Any) -> str:
             f"{where}: {value!r} is not a name; write one name, in quotes if YAML takes it for something else"
         )
     return str(value)
-
-
-def _form(spec: EventsFile | FeaturesFile) -> Delimited:
-    return Delimited(delimiter=spec.delimiter, encoding=spec.encoding)

@@ -109,6 +109,11 @@ class ContentKernel(ScoringModel):
         asked = split.ready_for
         return self._as_of(Moment(split.dataset, asked.history, asked.at))
 
+    @property
+    def uses_validation(self) -> bool:
+        """Its length is that of what is asked for at earlier moments, unless `days` says it."""
+        return self.days is None
+
     def serve(self, dataset: Dataset, history: Interactions, at: int) -> Self:
         """Takes catalogue and activity as of another moment, without learning."""
         return self._as_of(Moment(dataset, history, at))

@@ -130,6 +130,10 @@ class RankedSources(Model):
         self._asked_by_moment = is_cut_by_time(split)
         return self._as_of(Moment(split.dataset, asked.history, asked.at))
 
+    @property
+    def uses_validation(self) -> bool:  # noqa: D102 - its length is that of what is asked for at earlier moments
+        return self.days is None
+
     def serve(self, dataset: Dataset, history: Interactions, at: int) -> Self:
         """Takes histories, profiles, catalogue and activity as of another moment, without learning."""
         for model in self.sources.values():
@@ -296,5 +300,4 @@ class RankedSources(Model):
         return model
 
     def __repr__(self) -> str:
-        """The sources and what was learnt, in a line."""
         return f"<RankedSources({' + '.join(self.sources)} → {self.scorer}), {self._learnt()}>"

@@ -20,7 +20,7 @@ from twotower.models.two_tower.features import TowerFeatures
 from twotower.models.two_tower.fitting import Fitting, build_model, new_ranker, two_stages
 from twotower.models.two_tower.inputs import TowerInputs
 from twotower.models.two_tower.objective import JointObjective, Objective
-from twotower.models.two_tower.options import FeatureOptions, TowerOptions, TrainOptions
+from twotower.models.two_tower.options import FeatureOptions, TowerOptions, TrainOptions, with_single
 from twotower.models.two_tower.prepared_inputs import PreparedInputs
 from twotower.models.two_tower.ranker import RankNetRanker
 from twotower.nn.device import keep_freed_memory, pick_device, set_threads
@@ -38,7 +38,7 @@ class TwoTower(Model):
     """Two-stage recommendation in one object: towers to retrieve by, RankNet to rank with.
 
     ```python
-    model = TwoTower(training=TrainOptions(epochs=5)).fit(split)
+    model = TwoTower(epochs=5, dim=32).fit(split)
     top = model.recommend(split.test.queries(), k=10)
     ```
 
@@ -61,6 +61,27 @@ class TwoTower(Model):
     reads_users = True
     has_vectors = True
     refits = False  # `training.refit` says whether it does, after a fit that watches validation
+
+    def __init__(
+        self,
+        *,
+        towers: TowerOptions | None = None,
+        features: FeatureOptions | None = None,
+        objective: Objective | None = None,
+        training: TrainOptions | None = None,
+        n_candidates: int = 500,
+        **options: Any,
+    ) -> None:
+        """Takes groups of options, or single ones by name: `TwoTower(epochs=3, dim=32)`.
+
+        Raises:
+            BadConfig: no group has such an option, or it is out of range.
+        """
+        groups = (towers or TowerOptions(), features or FeatureOptions(), objective or JointObjective(),
+                  training or TrainOptions())  # fmt: skip
+        self.towers, self.features, self.objective, self.training = with_single(groups, options)
+        self.n_candidates = n_candidates
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         """Refuses options out of range; those of the groups were refused when these were made.
@@ -126,6 +147,11 @@ class TwoTower(Model):
         self._popularity = history.item_counts().astype(np.float32)
         self._stand_ready(self.encoder.model, inputs, str(self.encoder.device))
         return self
+
+    @property
+    def uses_validation(self) -> bool:
+        """Whether it can stop early."""
+        return self.training.patience is not None and self.training.epochs > self.training.patience
 
     @property
     def encoder(self) -> TowerEncoder:

@@ -1,12 +1,13 @@
 """Options of the towers, their features and their training, each written once; `conf/` overrides them by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from twotower.errors import BadConfig
 from twotower.features.number_fields import NumberEncoding
 from twotower.nn.history_kinds import HistoryKind
+from twotower.text import near
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +155,19 @@ class TrainOptions:
     def events_per_batch(self, n_events: int) -> int:
         """The batch size that is meant: small data gets small batches, or an epoch would be a handful of steps."""
         return min(2048, max(64, n_events // 100)) if self.batch_size == "auto" else int(self.batch_size)
+
+
+def with_single(groups: tuple[Any, ...], options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Groups of options with single ones exchanged by name; no two groups have an option of one name.
+
+    Raises:
+        BadConfig: no group has an option of that name.
+    """
+    names = [{option.name for option in fields(group)} for group in groups]
+    for name in options:
+        if not any(name in own for own in names):
+            raise BadConfig(f"TwoTower has no option {name!r}; {near(name, sorted(set().union(*names)))}")
+    return tuple(
+        replace(group, **{name: value for name, value in options.items() if name in own})
+        for group, own in zip(groups, names, strict=True)
+    )
