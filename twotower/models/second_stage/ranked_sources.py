@@ -1,6 +1,6 @@
 """`RankedSources`: candidates of several models, ordered by what is known of the pair at the moment of asking."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -108,22 +108,19 @@ class RankedSources(Model):
 
     def fit(self, split: Split, context: FitContext = QUIET) -> Self:
         """Learns the scorer at earlier moments of `split.train`, then fits the sources on all of it."""
-        earlier = self._fit_scorer(split, context)
-        self.sources = {
-            name: earlier[name].follow(split, context.inside(name)) if _goes_on(model) else
-            model.fit(split, context.inside(name)) for name, model in self.sources.items()
-        }  # fmt: skip
-        return self._ready(split)
+        return self._fit(split, context, lambda model, inside: model.fit(split, inside))
 
     def fit_for_test(self, split: Split, context: FitContext = QUIET) -> Self:
         """The same on train and validation together; each source's last fit is its own."""
-        final = split.refit()
-        earlier = self._fit_scorer(final, context)
-        self.sources = {
-            name: earlier[name].follow(final, context.inside(name)) if _goes_on(model) else
-            model.fit_for_test(split, context.inside(name)) for name, model in self.sources.items()
-        }  # fmt: skip
-        return self._ready(final)
+        return self._fit(split.refit(), context, lambda model, inside: model.fit_for_test(split, inside))
+
+    def _fit(self, split: Split, context: FitContext, last_fit: Callable[[Model, FitContext], Model]) -> Self:
+        earlier, sources = self._fit_scorer(split, context), dict(self.sources)
+        for name, model in sources.items():
+            inside = context.inside(name)
+            sources[name] = earlier[name].follow(split, inside) if _goes_on(model) else last_fit(model, inside)
+        self.sources = sources
+        return self._ready(split)
 
     def _ready(self, split: Split) -> Self:
         asked, self.n_items = split.ready_for, split.train.n_items
