@@ -200,7 +200,9 @@ def test_nothing_below_the_config_floor_knows_hydra():
 def extras() -> set[str]:
     """What the extras for users bring, under the names by which it is imported."""
     optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    names = {str(re.match(r"[\w.-]+", spec)[0]) for extra in ("peers", "distributed") for spec in optional[extra]}
+    names = {
+        str(re.match(r"[\w.-]+", spec)[0]) for extra in ("peers", "distributed", "onnx") for spec in optional[extra]
+    }
     return {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "embed-items": ("twotower.commands.embed_items", "vectors of a catalogue as Parquet, on one machine or many"),
     "build-shards": ("twotower.commands.build_shards", "build the index of a run in shards and merge them"),
     "batch-recommend": ("twotower.commands.batch_recommend", "lists of all users as Parquet, on one machine or many"),
+    "export": ("twotower.commands.export", "towers and RankNet of a run as ONNX graphs"),
     "compare-metrics": ("twotower.commands.compare_metrics", "score one list under each library's definitions"),
 }
 """Sub-command to the module whose `main(arguments) -> int` it calls, and what it does."""

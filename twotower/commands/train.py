@@ -26,6 +26,7 @@ from twotower.runs.bundle import Bundle
 from twotower.runs.publishing import fate_of_former, publish, save_model, training, workspace
 from twotower.storage.ours import begin, remove
 from twotower.text import one_line
+from twotower.training.loggers import check_loggers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -51,6 +52,7 @@ def train(config: "DictConfig", workers: "Workers | None" = None) -> Bundle | No
     asked = checked_settings(plain(config), "train")
     refuse_bad_options(asked)
     settings, model, listed = chosen(with_absolute_paths(asked))
+    check_loggers(settings["loggers"])
     with nullcontext() if workers and not workers.leads else training(settings["runs_dir"], settings["run"]):
         return _trained(settings, model, listed, workers)
 
@@ -66,8 +68,9 @@ def _trained(
 
     started = perf_counter()
     context = FitContext(
-        progress=settings["progress"], workers=workers, device=settings["device"], threads=settings["threads"]
-    )
+        progress=settings["progress"], workers=workers, device=settings["device"], threads=settings["threads"],
+        loggers=check_loggers(settings["loggers"]),
+    )  # fmt: skip
     with context.together.leader_first():  # it may download
         dataset = load_prepared(settings["data"], Path(settings["prepared"]))
     split = make_split(settings, dataset)
@@ -135,7 +138,7 @@ def _resumable(work: Path, settings: dict[str, Any], dataset: "Dataset") -> None
 
     data = f"# data {dataset.fingerprint()}\n"
     identity = data + OmegaConf.to_yaml(
-        {k: v for k, v in settings.items() if k not in ("resume", "progress", "prepared")}
+        {k: v for k, v in settings.items() if k not in ("resume", "progress", "prepared", "loggers")}
     )
     mark = work / "config.yaml"
     if mark.exists() and not settings["resume"]:

@@ -158,6 +158,7 @@ class Train(_OfRun):
     whole_catalogue: bool
     as_of: Literal["newest", "test"]
     production: bool
+    loggers: list[str]
     progress: bool
     device: str
     threads: Count | None

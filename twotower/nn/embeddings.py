@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from twotower.nn.dropout import dropout as dropout_layer
 from twotower.nn.packed import Features, PackedFeatures
 from twotower.nn.sharded_tables import fill_table, local_rows, new_table
-from twotower.nn.tensors import FeatureTensors
+from twotower.nn.tensors import FeatureTensors, PaddedBags
 
 N_FREQUENCIES, WAVE_WIDTH = 8, 8
 """Waves of a column, and the width of what is made of them."""
@@ -136,6 +136,8 @@ def _embed(features: FeatureTensors, name: str, table: Tensor) -> Tensor:
     codes = features.codes[name]
     if isinstance(codes, Tensor):
         return F.embedding(*local_rows(table, codes))
+    if isinstance(codes, PaddedBags):
+        return (F.embedding(codes.codes, table) * codes.weights[:, :, None]).sum(1)
     ids, rows = local_rows(table, codes.codes)
     return F.embedding_bag(
         ids, rows, codes.offsets, mode="sum", per_sample_weights=codes.weights, include_last_offset=True

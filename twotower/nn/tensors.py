@@ -29,6 +29,23 @@ class BagTensors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PaddedBags:
+    """Weighted codes of one field in a table without gaps, for graphs of fixed rank: weight 0 where a row ends.
+
+    Attributes:
+        codes: int64. Shape [n, L].
+        weights: float32. Shape [n, L].
+    """
+
+    codes: Tensor
+    weights: Tensor
+
+    def take(self, rows: Tensor) -> "PaddedBags":
+        """The given rows, in the given order. Shape of `rows`: [n]."""
+        return PaddedBags(self.codes[rows], self.weights[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FeatureTensors:
     """Encoded features of some rows.
 
@@ -37,7 +54,7 @@ class FeatureTensors:
         continuous: float32. Shape [n, F].
     """
 
-    codes: Mapping[str, Tensor | BagTensors]
+    codes: Mapping[str, Tensor | BagTensors | PaddedBags]
     continuous: Tensor
 
     @classmethod

@@ -17,12 +17,13 @@ class FitContext:
     """How and where to fit. No model learns anything else under another context.
 
     Attributes:
-        workspace: directory for checkpoints and TensorBoard logs; a killed fit goes on from there. None: neither.
+        workspace: directory for checkpoints and logs; a killed fit goes on from there. None: neither.
         progress: tell how it goes: a line an epoch, and on a terminal a bar inside it.
         workers: the processes that fit together, each calling `fit` with the same arguments; None: this one alone.
         on_epoch: called with the validation figure of every epoch that is watched; what it raises ends the fit.
         device: auto takes a GPU where there is one; or cpu, cuda.
         threads: that torch computes with; None: one per core, or `OMP_NUM_THREADS`.
+        loggers: where curves go, beside the workspace: tensorboard, mlflow, wandb.
     """
 
     workspace: Path | None = None
@@ -31,6 +32,7 @@ class FitContext:
     on_epoch: OnEpoch | None = None
     device: str = "auto"
     threads: int | None = None
+    loggers: tuple[str, ...] = ("tensorboard",)
 
     @property
     def together(self) -> "Workers":
@@ -46,7 +48,7 @@ class FitContext:
 
     @property
     def logs(self) -> Path | None:
-        """Directory for TensorBoard; None writes no log."""
+        """Directory for logs; None writes none."""
         return self.workspace / "logs" if self.workspace else None
 
     @property

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from twotower.storage.manifest import reading
 from twotower.training.checkpoints import MAIN, flat_states, load_flat_states, open_checkpoint, owners, save_checkpoint
 from twotower.training.context import QUIET, FitContext
 from twotower.training.early_stopping import Watch
+from twotower.training.loggers import LOGGERS, Logger, check_loggers
 from twotower.training.progress import Progress, epoch_bar, tell
 from twotower.training.task import Task
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +86,7 @@ class _Run:
         self.kept: Mapping[str, Tensor] = {}
         self.rates = [[group["lr"] for group in o.param_groups] for o in task.optimizers]
         self.saved_at = time.monotonic()
-        self.writer: SummaryWriter | None = None
+        self.loggers: list[Logger] | None = None
 
     def finished(self) -> bool:
         """All epochs done, or no better figure for `patience` epochs."""
@@ -200,8 +197,8 @@ class _Run:
             self.task.module.load_state_dict(self.best_weights)
         self.task.module.zero_grad(set_to_none=True)  # gradients take as much memory as weights
         self.task.module.eval()
-        if self.writer is not None:
-            self.writer.close()
+        for logger in self.loggers or ():
+            logger.close()
 
     def save(self) -> None:
         """Writes a checkpoint beside the old one and exchanges them."""
@@ -237,11 +234,9 @@ class _Run:
     def _log(self) -> None:
         if self.context.logs is None or not self.workers.leads:
             return
-        if self.writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # takes a second to import; only a logged run pays
-
-            self.writer = SummaryWriter(str(self.context.logs))
-        for name, value in self.at.history[-1].items():
-            if name != "epoch":
-                self.writer.add_scalar(name, value, int(self.at.history[-1]["epoch"]))
-        self.writer.flush()
+        if self.loggers is None:
+            name = self.context.logs.parent.name.strip(".").removesuffix(".training")
+            self.loggers = [LOGGERS[kind](self.context.logs, name) for kind in check_loggers(self.context.loggers)]
+        figures = {name: value for name, value in self.at.history[-1].items() if name != "epoch"}
+        for logger in self.loggers:
+            logger.write(figures, int(self.at.history[-1]["epoch"]))
