@@ -135,3 +135,8 @@ def test_group_files_are_sorted():
     names = [file.stem for file in group_files("index")]
     assert names == sorted(names)
     assert "exact" in names
+
+
+def test_options_of_models_are_numbers_though_a_place_may_be_called_the_same():
+    settings = plain(compose(["model=content_kernel", "model.users=200"]))
+    assert settings["model"]["users"] == 200

@@ -89,6 +89,7 @@ def _value(word: str, key: str, value: str, current: Any) -> str:
     if value == "~" or value.startswith("~/"):
         value = str(Path(value).expanduser())
     is_place = key.rpartition(".")[2] in _PLACES and not isinstance(current, list | Mapping)
+    is_place &= not key.startswith("model.")  # options of models are no paths, though some are called users
     if is_place and value not in ("null", "") and value[0] not in "'\"" and "${" not in value:
         return _quoted(value)
     meant = _parsed(value)
