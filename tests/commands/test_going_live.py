@@ -134,7 +134,7 @@ def test_a_production_run_is_not_evaluated_on_what_it_has_learnt(trained, capsys
 def test_another_moment_than_the_two_is_refused_before_anything_is_read(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert train.main(["data=own", "data.source.path=absent.yaml", "as_of=now"]) == 1
-    assert "as_of='now': choose one of newest, test" in capsys.readouterr().err
+    assert "as_of='now': write one of newest, test" in capsys.readouterr().err
     assert plain(compose([], "train"))["as_of"] == "newest"
     assert json.dumps(plain(compose(["production=true", "data=ml-1m"], "train"))["production"]) == "true"
 
