@@ -40,10 +40,10 @@ found = examine(model, holdout)
 print(found.n_users, peak_memory_bytes() - before)
 """
 STATES = {
-    "als.ALS": "vectors = {'item_vectors': rng.standard_normal((n_items, dim), np.float32),"
+    "factorization.als.ALS": "vectors = {'item_vectors': rng.standard_normal((n_items, dim), np.float32),"
     " 'user_vectors': np.zeros((1, dim), np.float32)}\n"
     "model.set_state(vectors | {'popular': popular, 'mean_confidence': np.ones(1)})",
-    "item_knn.ItemKNN": "indices = np.sort(rng.integers(0, n_items, (n_items, 300), np.int32), axis=1).ravel()\n"
+    "neighbours.ItemKNN": "indices = np.sort(rng.integers(0, n_items, (n_items, 300), np.int32), axis=1).ravel()\n"
     "model.set_state({'similarity': rng.random(len(indices), np.float32), 'indices': indices,"
     " 'indptr': np.arange(0, len(indices) + 1, 300), 'popular': popular})",
     "popular.Popular": "model.set_state({'counts': popular})",
@@ -52,7 +52,7 @@ STATES = {
 
 def peak_of(model: str, n_users: int, n_items: int = 30_000) -> int:
     """Bytes beyond data and model that examining so many users took, in a process of its own."""
-    module, name = model.split(".")
+    module, _, name = model.rpartition(".")
     script = EXAMINED.format(module=module, name=name, state=STATES[model])
     command = [sys.executable, "-c", script, str(n_users), str(n_items)]
     asked, peak = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
@@ -62,7 +62,7 @@ def peak_of(model: str, n_users: int, n_items: int = 30_000) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "many"), [("als.ALS", 40_000), ("item_knn.ItemKNN", 8_000), ("popular.Popular", 40_000)]
+    ("model", "many"), [("factorization.als.ALS", 40_000), ("neighbours.ItemKNN", 8_000), ("popular.Popular", 40_000)]
 )
 def test_peak_memory_is_bounded_and_does_not_grow_with_the_users(model, many):
     few, all_of_them = peak_of(model, 2_000), peak_of(model, many)
