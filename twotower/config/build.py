@@ -1,14 +1,14 @@
 """Configurations become data sets and splits."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twotower.allowed import OPTIONS, SOURCE, SPLITTER, named_class
+from twotower.allowed import OPTIONS, SOURCE, SPLITTER
 from twotower.config.checked import fitting
 from twotower.config.compose import instantiate
 from twotower.config.defaults import with_defaults
+from twotower.config.overrides import options_of
 from twotower.data.dataset import Dataset
 from twotower.data.positives import select_positives
 from twotower.data.split import Split
@@ -70,10 +70,6 @@ def read_source(data: Mapping[str, Any]) -> Dataset:
     return select_positives(dataset, **positives)
 
 
-def _options_of(protocol: Mapping[str, Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(named_class(protocol.get("_target_"), SPLITTER)).parameters
-
-
 def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:
     """Cuts a data set by the protocol that was chosen (`protocol=NAME`), else by the data set's own split.
 
@@ -81,7 +77,7 @@ def make_split(settings: Mapping[str, Any], dataset: Dataset) -> Split:
     items compete that cannot be had at the moment of asking.
     """
     own, chosen = settings["data"].get("split"), settings.get("protocol")
-    if chosen and chosen.get("split") is None and "split" in _options_of(chosen):
+    if chosen and chosen.get("split") is None and "split" in options_of(chosen):
         chosen = {**chosen, "split": own}
     splitter: Splitter = instantiate(chosen or own, SPLITTER)
     split = splitter.split(dataset)

@@ -56,7 +56,7 @@ def _at(key: str, base: Mapping[str, Any]) -> Any:
         if isinstance(node, Mapping) and part in node and not (part.startswith("_") and part != "_target_"):
             node = node[part]
             continue
-        options = _options_of(node)
+        options = options_of(node)
         if part in options:
             return None
         names = [*options, *(node if isinstance(node, Mapping) else ())]
@@ -67,7 +67,7 @@ def _at(key: str, base: Mapping[str, Any]) -> Any:
     return node
 
 
-def _options_of(node: Any) -> list[str]:
+def options_of(node: Any) -> list[str]:
     """Options of the constructor that a mapping names."""
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         return []
@@ -79,7 +79,7 @@ def _places(node: Mapping[str, Any], under: str = "") -> Iterator[str]:
     for name, child in node.items():
         if isinstance(child, Mapping):
             yield from _places(child, f"{under}{name}.")
-            yield from (f"{under}{name}.{option}" for option in _options_of(child))
+            yield from (f"{under}{name}.{option}" for option in options_of(child))
         else:
             yield f"{under}{name}"
 

@@ -93,10 +93,7 @@ class ContentKernel(ScoringModel):
     def _learn(self, split: Split, start: KernelWeights | None) -> Self:
         self._by_moment = is_cut_by_time(split)
         cuts = earlier_moments(split, self.moments, self.days, OVERLAP)
-        now = Moment(split.dataset, split.train, split.asked_at)
         self._exposure = Exposure.fit(cuts, self.seed) if cuts else None
-        parts = KernelParts.of(now, None)
-        self._weights = KernelWeights.none(n_ways(parts), parts.codes.shape[1])
         if self._exposure:
             questions = [Questions.of(cut, self.recent, self._exposure, by_moment=self._by_moment) for cut in cuts]
             part = GOING_ON if start else 1.0
@@ -104,6 +101,9 @@ class ContentKernel(ScoringModel):
                 questions, heads=self.heads, users=max(1, round(part * self.users)), competitors=self.competitors,
                 lr=part * self.lr, seed=self.seed, start=start,
             )  # fmt: skip
+        else:
+            parts = KernelParts.of(Moment(split.dataset, split.train, split.asked_at), None)
+            self._weights = KernelWeights.none(n_ways(parts), parts.codes.shape[1])
         self.n_items = split.train.n_items
         self._popular = split.train.unique_pairs().item_counts().astype(np.float32)
         asked = split.ready_for
